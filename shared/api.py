@@ -1,0 +1,286 @@
+"""The public surface's types: what the gateway answers, what the SDK returns, what commands carry.
+
+Timestamps are RFC 3339 UTC, durations end in `_s` (seconds) or `_ms` (milliseconds), rates are fractions 0..1.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from shared.contracts import ModelSource, ModelStatus, Outcome, Status, Usage
+from shared.manifest import Column, Generation
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """A page of a list; `next` is the cursor of the following page, or null."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class Request(BaseModel):
+    """A body that a client sends: unknown fields are refused, since a misspelt one would be ignored in silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# Environments
+
+
+class PhaseInfo(BaseModel):
+    name: str
+    description: str = ""
+    items: int
+    start: datetime | None = None
+    end: datetime | None = None
+    max_submissions: int | None = None
+
+
+class VersionInfo(BaseModel):
+    version: str
+    created_at: datetime
+
+
+class Environment(BaseModel):
+    """A registered environment version. `version` is the content's hash (hex)."""
+
+    slug: str
+    version: str
+    title: str
+    description: str = ""
+    tags: list[str] = []
+    phases: list[PhaseInfo]
+    created_at: datetime
+
+
+class EnvironmentDetail(Environment):
+    """`versions` newest first; `scoring` as in the manifest; `columns` of the leaderboard."""
+
+    overview: str = ""
+    scoring: dict[str, Any]
+    generation: dict[str, Any] = {}
+    columns: list[Column] = []
+    versions: list[VersionInfo] = []
+
+
+class Item(BaseModel):
+    """A test case. `target` is null for a viewer."""
+
+    id: str
+    index: int
+    input: str
+    messages: list[dict[str, str]]
+    target: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class LeaderboardRow(BaseModel):
+    """`rank` is null for an evaluation of a part of the phase (`limit`) or of an older version; ties share a rank and say `tied`."""
+
+    rank: int | None
+    tied: bool = False
+    partial: bool = False
+    evaluation: str
+    number: int
+    model: str
+    model_name: str
+    environment_version: str
+    overall_score: float | None
+    accuracy: float | None
+    accuracy_ci95: tuple[float, float] | None
+    coverage: float | None
+    total: int
+    finished_at: datetime | None
+    scores: dict[str, float | None] = {}
+
+
+class LeaderboardAnswer(BaseModel):
+    environment: str
+    phase: str
+    version: str
+    columns: list[Column]
+    items: list[LeaderboardRow]
+    next: str | None = None
+
+
+# Models
+
+
+class Price(Request):
+    """USD per million tokens."""
+
+    input: float | None = Field(default=None, ge=0)
+    output: float | None = Field(default=None, ge=0)
+
+
+class ModelCreate(Request):
+    """Registers a model. `model` is its own name at the endpoint, `base_url` ends before `/chat/completions` (`http://host:port/v1`)."""
+
+    name: str = Field(min_length=1, max_length=200, examples=["m0.26"])
+    source: ModelSource = Field(default=ModelSource.RUNNING)
+    base_url: str = Field(min_length=1, max_length=2000, examples=["http://127.0.0.1:11434/v1"])
+    model: str = Field(min_length=1, max_length=300, examples=["qwen2.5:7b"])
+    api_key: SecretStr | None = None
+    api: Literal["chat", "completions"] = "chat"
+    stream: bool = False
+    max_concurrency: int = Field(default=16, ge=1, le=4096)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    timeout_s: float = Field(default=120, gt=0, le=3600)
+    connect_timeout_s: float = Field(default=10, gt=0, le=300)
+    max_attempts: int = Field(default=5, ge=1, le=50)
+    price: Price | None = None
+
+
+class ModelUpdate(Request):
+    """Changes what is given; `api_key: null` removes the key."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    base_url: str | None = Field(default=None, min_length=1, max_length=2000)
+    model: str | None = Field(default=None, min_length=1, max_length=300)
+    api_key: SecretStr | None = None
+    api: Literal["chat", "completions"] | None = None
+    stream: bool | None = None
+    max_concurrency: int | None = Field(default=None, ge=1, le=4096)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    timeout_s: float | None = Field(default=None, gt=0, le=3600)
+    connect_timeout_s: float | None = Field(default=None, gt=0, le=300)
+    max_attempts: int | None = Field(default=None, ge=1, le=50)
+    price: Price | None = None
+
+
+class Model(BaseModel):
+    """A registered model. Its key is never among the fields; `has_api_key` says whether there is one."""
+
+    id: str
+    name: str
+    source: ModelSource
+    base_url: str
+    model: str
+    has_api_key: bool = False
+    api: Literal["chat", "completions"] = "chat"
+    stream: bool = False
+    max_concurrency: int
+    requests_per_minute: float | None = None
+    timeout_s: float
+    connect_timeout_s: float
+    max_attempts: int
+    price: Price | None = None
+    status: ModelStatus
+    status_detail: str = ""
+    status_since: datetime | None = None
+    latency_ms: float | None = None
+    created_at: datetime
+
+
+# Evaluations
+
+
+class EvaluationCreate(Request):
+    """Starts one evaluation a model. `environment` is a slug or `slug@version`; `limit` takes the first items in the data's order."""
+
+    environment: str = Field(min_length=1, examples=["word-problems"])
+    phase: str | None = Field(default=None, examples=["dev"])
+    models: Annotated[list[str], Field(min_length=1, max_length=1000)]
+    limit: int | None = Field(default=None, ge=1)
+    samples_per_item: int = Field(default=1, ge=1, le=1000)
+    params: Generation = Generation()
+    priority: int = Field(default=1, ge=1, le=100)
+
+
+class Progress(BaseModel):
+    """Counts of samples."""
+
+    done: int = 0
+    total: int
+    scored: int = 0
+    no_answer: int = 0
+    model_error: int = 0
+    infra_error: int = 0
+    correct: int = 0
+
+
+class File(BaseModel):
+    name: str
+    kind: str
+    size: int
+    sha256: str
+    content_type: str
+
+
+class Evaluation(BaseModel):
+    """One model run over one phase of one environment version, shown as `#number`."""
+
+    id: str
+    number: int
+    group: str
+    status: Status
+    error: str | None = None
+    model: str
+    model_name: str
+    environment: str
+    environment_version: str
+    environment_title: str
+    phase: str
+    params: dict[str, Any] = {}
+    limit: int | None = None
+    samples_per_item: int = 1
+    priority: int = 1
+    round: int = 0
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    progress: Progress
+    metrics: dict[str, Any] | None = None
+    files: list[File] = []
+
+
+class EvaluationsCreated(BaseModel):
+    group: str
+    evaluations: list[Evaluation]
+
+
+class SampleRow(BaseModel):
+    sample: int
+    prediction: str | None = None
+    output: str
+    correct: bool | None = None
+    outcome: Outcome
+
+
+class Result(BaseModel):
+    """One test case. With several samples `prediction`, `output` and `correct` are sample 0's, `scores` are means."""
+
+    item_id: str
+    sample: int = 0
+    index: int
+    input: str
+    target: str | None
+    prediction: str | None = None
+    output: str = ""
+    correct: bool = False
+    scores: dict[str, float] = {}
+    outcome: Outcome
+    error: str | None = None
+    finish_reason: str | None = None
+    attempts: int = 0
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    usage: Usage | None = None
+    samples: list[SampleRow] | None = None
+
+
+class EventOut(BaseModel):
+    """A CloudEvents 1.0 event with the cursor that `after` takes."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: str = "application/json"
+    data: dict[str, Any]
+    cursor: str

@@ -1,0 +1,209 @@
+"""The messages between services, and the shapes they leave in MongoDB.
+
+Stored examples of each message are in `tests/contracts/`: what was once on the wire must still parse.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.manifest import Scoring
+
+
+class Status(StrEnum):
+    """Statuses of an evaluation: `queued -> running -> scoring -> completed`, or `failed` / `cancelled` from the first three."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SCORING = "scoring"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = (Status.QUEUED, Status.RUNNING, Status.SCORING)
+FINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+class Outcome(StrEnum):
+    """How a sample ended."""
+
+    SCORED = "scored"
+    NO_ANSWER = "no_answer"
+    MODEL_ERROR = "model_error"
+    INFRA_ERROR = "infra_error"
+
+
+class ModelSource(StrEnum):
+    PLATFORM = "platform"
+    RUNNING = "running"
+    TRAINED = "trained"
+    HUGGINGFACE = "huggingface"
+
+
+class ModelStatus(StrEnum):
+    RUNNING = "running"
+    UNREACHABLE = "unreachable"
+    PAUSED = "paused"
+    STARTING = "starting"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class Wire(BaseModel):
+    """A message on the broker. Unknown fields are ignored, so that a newer sender does not break an older reader."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ChatMessage(Wire):
+    role: str
+    content: str
+
+
+class Job(Wire):
+    """One sample to call: JOBS, subject `jobs.<model>.<evaluation>`. Self-contained: a predictor has no database."""
+
+    evaluation: str
+    model: str
+    index: int
+    sample: int = 0
+    round: int = 0
+    dispatch: int = 0
+    item_id: str
+    messages: list[ChatMessage]
+    params: dict[str, Any] = {}
+    target: str
+    hints: dict[str, Any] = {}
+    """What the scorer needs of the item beside its target, such as `choices`."""
+    scoring: Scoring
+
+    def key(self) -> str:
+        """`evaluation:index:sample`, the identity of a result."""
+        return f"{self.evaluation}:{self.index}:{self.sample}"
+
+    def message_id(self) -> str:
+        """`Nats-Msg-Id`, in JOBS and in PREDICTIONS: the server swallows repeats of it within the duplicate window."""
+        return f"{self.evaluation}:{self.index}:{self.sample}:{self.round}:{self.dispatch}"
+
+
+class Usage(Wire):
+    """Tokens as the endpoint counted them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class Prediction(Wire):
+    """What the model returned for one sample, or why it returned nothing: PREDICTIONS, subject `predictions.<evaluation>`.
+
+    `outcome` is final but for `scored`, whose scores the scorer adds. `started_at` is the Unix time of the first call in seconds.
+    """
+
+    evaluation: str
+    model: str
+    index: int
+    sample: int = 0
+    round: int = 0
+    dispatch: int = 0
+    item_id: str
+    target: str
+    hints: dict[str, Any] = {}
+    scoring: Scoring
+    outcome: Outcome
+    output: str = ""
+    error: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    attempts: int = 0
+    started_at: float | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+
+    key = Job.key
+    message_id = Job.message_id
+
+
+class Landed(Wire):
+    """Core `landed.<evaluation>`: how many results of each outcome a bulk write added. A hint: it may be lost."""
+
+    evaluation: str
+    round: int = 0
+    outcomes: dict[Outcome, int]
+    correct: int
+
+
+class Note(Wire):
+    """Core `notes.<evaluation>`: what a predictor tells a person, coalesced to one a second and kind."""
+
+    evaluation: str
+    level: Literal["info", "warning", "error"] = "info"
+    message: str
+
+
+class Step(Wire):
+    """LIFECYCLE `evaluations.<id>.<verb>`: a step of an evaluation was asked for or done.
+
+    `created` (orchestrator -> artifacts) asks for submission.zip, `submitted` answers. `landed` (orchestrator -> scorer) asks
+    for metrics, `scored` (scorer -> artifacts) says they are in MongoDB and asks for the files, `stored` says that those are
+    verified. `failed` carries `error`: the step cannot be done. What was done is in MongoDB (`scores`, `filesets`); the message
+    only says so.
+    """
+
+    evaluation: str
+    round: int = 0
+    error: str | None = None
+
+
+class FileEntry(BaseModel):
+    """One stored and verified file of an evaluation. `key` is its object's, not shown to clients."""
+
+    name: str
+    kind: str
+    size: int
+    sha256: str
+    content_type: str
+    key: str
+
+
+class ModelEndpoint(Wire):
+    """KV `models`, key = model id: all that a predictor must know. `api_key` is encrypted, never plain."""
+
+    id: str
+    name: str
+    base_url: str
+    model: str
+    api_key: str | None = None
+    api: Literal["chat", "completions"] = "chat"
+    stream: bool = False
+    max_concurrency: int
+    timeout_s: float
+    connect_timeout_s: float
+    max_attempts: int
+
+
+class ProbeAnswer(Wire):
+    """What a predictor found when it asked the endpoint for its models."""
+
+    status: ModelStatus
+    detail: str
+    latency_ms: float | None = None
+
+
+class Event(BaseModel):
+    """A CloudEvents 1.0 event in its JSON form (https://github.com/cloudevents/spec, v1.0.2). The gateway adds `cursor`."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    data: dict[str, Any]
+
+
+EVALUATION_FINAL_TYPES = frozenset(f"assay.evaluation.{status}" for status in FINAL)

@@ -1,0 +1,73 @@
+"""The one settings class. Every value is an environment variable with the prefix `ASSAY_`; `.env.example` lists them."""
+
+import logging
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process is told from outside. Services read only what concerns them: a predictor needs `nats_url` and `s3_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore")
+
+    # The real parts
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_token: SecretStr | None = None
+    mongo_url: SecretStr = SecretStr("mongodb://127.0.0.1:27017")
+    mongo_database: str = "assay"
+    s3_endpoint: str = "http://127.0.0.1:9000"
+    s3_access_key: str = "assay"
+    s3_secret_key: SecretStr = SecretStr("")
+    s3_bucket: str = "assay"
+    s3_region: str = "us-east-1"
+
+    # The gateway
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    api_keys: SecretStr = SecretStr("")
+    """`role:key,role:key`; roles `viewer`, `runner`, `admin`. Empty: no auth, and only a loopback address is served."""
+    max_upload_mb: int = Field(default=512, ge=1)
+    max_unpacked_mb: int = Field(default=4096, ge=1)
+
+    # Secrets
+    secret_key: SecretStr | None = None
+    """Fernet key that encrypts models' API keys. Unset: made once and kept in the object store, never on the broker."""
+
+    # Limits of the broker's streams
+    jobs_max_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    events_max_bytes: int = Field(default=1024**3, ge=1024**2)
+    events_max_age_s: float = Field(default=7 * 86400.0, gt=0)
+
+    # The embedded stack
+    data: Path = Path(".assay")
+    predictors: int = Field(default=2, ge=1, le=256)
+
+    # Everything
+    log_level: str = "INFO"
+    faults: Path | None = None
+    """Tests only: a folder; a file in it named after a kill point makes the process SIGKILL itself there once."""
+
+    @cached_property
+    def max_upload_bytes(self) -> int:
+        return self.max_upload_mb * 1024 * 1024
+
+    @cached_property
+    def max_unpacked_bytes(self) -> int:
+        return self.max_unpacked_mb * 1024 * 1024
+
+
+EMBEDDED_ONLY = frozenset({"ASSAY_STACK"})
+"""Set by the embedded stack on its children, so that it finds them again after a crash."""
+
+
+def load_settings() -> Settings:
+    """Settings from the environment; unknown `ASSAY_` variables get a warning, since a typo is the likely reason."""
+    known = {f"ASSAY_{name}".upper() for name in Settings.model_fields} | EMBEDDED_ONLY | {"ASSAY_URL", "ASSAY_API_KEY"}
+    for name in sorted(os.environ):
+        if name.startswith("ASSAY_") and name not in known:
+            logging.getLogger("assay").warning("unknown setting %s is ignored; .env.example lists all settings", name)
+    return Settings()

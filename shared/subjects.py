@@ -1,0 +1,72 @@
+"""Every NATS name in one place: streams, consumers, buckets, subjects."""
+
+JOBS = "JOBS"
+PREDICTIONS = "PREDICTIONS"
+LIFECYCLE = "LIFECYCLE"
+EVENTS = "EVENTS"
+
+KV_MODELS = "models"
+KV_CANCELLED = "cancelled"
+KV_LEASES = "leases"
+
+SCORER_CONSUMER = "scorer"
+"""The durable consumer that all scorer replicas share on PREDICTIONS."""
+
+SCORER_LIFECYCLE_CONSUMER = "scorer-lifecycle"
+ARTIFACTS_LIFECYCLE_CONSUMER = "artifacts-lifecycle"
+
+
+def job(model_id: str, evaluation_id: str) -> str:
+    """Subject of an evaluation's jobs; `*` as the evaluation gives what a model's consumer filters on."""
+    return f"jobs.{model_id}.{evaluation_id}"
+
+
+def model_jobs(model_id: str) -> str:
+    """The filter of a model's consumer, exactly this one: overlapping filters are accepted in silence by some servers."""
+    return f"jobs.{model_id}.>"
+
+
+def model_consumer(model_id: str) -> str:
+    """Name of the durable pull consumer whose `max_ack_pending` is the model's concurrency."""
+    return f"model-{model_id}"
+
+
+def prediction(evaluation_id: str) -> str:
+    return f"predictions.{evaluation_id}"
+
+
+def lifecycle(evaluation_id: str, verb: str) -> str:
+    """`verb`: `created`, `submitted`, `landed`, `scored`, `stored`, `cancel`."""
+    return f"evaluations.{evaluation_id}.{verb}"
+
+
+def event(scope: str, event_type: str) -> str:
+    """`scope` is an evaluation's id, or `_` for what belongs to none; `event_type` is the CloudEvents type."""
+    return f"events.{scope}.{event_type.removeprefix('assay.')}"
+
+
+def scope_events(scope: str) -> str:
+    return f"events.{scope}.>"
+
+
+def landed(evaluation_id: str) -> str:
+    """Core subject: the scorer's hint, one a bulk write. May be lost; the count over `results` decides."""
+    return f"landed.{evaluation_id}"
+
+
+def notes(evaluation_id: str) -> str:
+    """Core subject: what a predictor has to tell a person (retries, pauses), for the owner to put into the log."""
+    return f"notes.{evaluation_id}"
+
+
+def health(service: str) -> str:
+    """Core subject: each replica answers with its own round trips."""
+    return f"health.{service}"
+
+
+def command(service: str, verb: str) -> str:
+    """Request-reply subject of a service's command, such as `orchestrator.evaluations.create`."""
+    return f"{service}.{verb}"
+
+
+PROBE = command("predictor", "probe")
