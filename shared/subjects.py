@@ -12,8 +12,10 @@ KV_LEASES = "leases"
 SCORER_CONSUMER = "scorer"
 """The durable consumer that all scorer replicas share on PREDICTIONS."""
 
-SCORER_LIFECYCLE_CONSUMER = "scorer-lifecycle"
-ARTIFACTS_LIFECYCLE_CONSUMER = "artifacts-lifecycle"
+SCORER_LANDED = "scorer-landed"
+ARTIFACTS_CREATED = "artifacts-created"
+ARTIFACTS_SCORED = "artifacts-scored"
+"""Durable consumers on LIFECYCLE, one for each step that a service does."""
 
 
 def job(model_id: str, evaluation_id: str) -> str:

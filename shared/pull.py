@@ -1,0 +1,143 @@
+"""A continuous pull on a durable consumer: messages flow without a request for each batch.
+
+nats-py's `fetch` asks, waits and collects in turns, and FastStream's pull subscriber stands on it; on the path of every item
+that is the largest single cost and delay. Here one inbox stays subscribed and a new pull request goes out when half of the
+last is used up (the algorithm of the Go client's `Consume`: NATS ADR-37). The server shares messages out among waiting
+requests in turn, so replicas get equal parts.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+logger = logging.getLogger("assay.pull")
+
+EXPIRES_S = 10.0
+"""A pull request's life at the server. One that a restarted server forgot is noticed at the latest after this."""
+
+ACK = b"+ACK"
+IN_PROGRESS = b"+WPI"
+
+
+class Puller:
+    """Pulls from one consumer; `on_message` is called for each message, in the event loop, and must not block.
+
+    Args:
+        batch: how many messages may be asked for and not yet delivered.
+        on_gone: called when the server says that there is no such consumer; pulling goes on, in case it comes back.
+    """
+
+    def __init__(
+        self,
+        nc: Client,
+        stream: str,
+        consumer: str,
+        on_message: Callable[[Msg], None],
+        *,
+        batch: int = 128,
+        on_gone: Callable[[], None] | None = None,
+    ) -> None:
+        self._nc = nc
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._on_message = on_message
+        self._on_gone = on_gone
+        self._batch = batch
+        self._wanted = 0  # asked for and not delivered yet
+        self._asked_at = 0.0
+        self._paused = False
+        self._inbox = nc.new_inbox()
+        self._subscription: Subscription | None = None
+        self._timer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._subscription = await self._nc.subscribe(
+            self._inbox, cb=self._receive, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
+        self._timer = asyncio.create_task(self._keep_asking())
+
+    async def stop(self) -> None:
+        """Take nothing more. Messages that the server had sent already are delivered again elsewhere after `ack_wait`."""
+        if self._timer:
+            self._timer.cancel()
+        if self._subscription and not self._nc.is_closed:
+            await self._subscription.unsubscribe()
+
+    async def reconnected(self) -> None:
+        """A restarted server has forgotten the requests: ask again at once."""
+        self._wanted = 0
+        await self._ask()
+
+    async def pause(self) -> None:
+        """Ask for nothing more until `resume`; requests under way run out by themselves."""
+        self._paused = True
+
+    async def resume(self) -> None:
+        self._paused = False
+        await self._ask()
+
+    async def _receive(self, message: Msg) -> None:
+        # A message of the stream has the acknowledgement subject as its reply; a status has none.
+        if message.reply:
+            self._wanted -= 1
+            self._on_message(message)
+            if self._wanted <= self._batch // 2:
+                await self._ask()
+            return
+        headers = message.headers or {}
+        status = headers.get("Status", "")
+        if status == "408" or status == "409":
+            # A request ran out, or the consumer was changed under it: what it still asked for is void.
+            self._wanted = max(0, self._wanted - int(headers.get("Nats-Pending-Messages", self._batch)))
+        elif status in ("404", "503"):
+            self._wanted = 0
+            if self._on_gone:
+                self._on_gone()
+            return  # the timer asks again; at once would be a hot loop
+        await self._ask()
+
+    async def _ask(self) -> None:
+        missing = self._batch - self._wanted
+        if self._paused or missing <= 0 or not self._nc.is_connected:
+            return
+        self._wanted += missing
+        self._asked_at = time.monotonic()
+        request = {"batch": missing, "expires": int(EXPIRES_S * 1e9)}
+        await self._nc.publish(self._subject, json.dumps(request).encode(), reply=self._inbox)
+
+    async def _keep_asking(self) -> None:
+        while True:
+            try:
+                if self._wanted == 0 or time.monotonic() - self._asked_at > EXPIRES_S + 1:
+                    # Every request has expired by now, so whatever the count says, none is waiting.
+                    self._wanted = 0
+                    await self._ask()
+            except Exception as error:
+                logger.warning("cannot pull from %s: %s", self._subject, error)
+            await asyncio.sleep(0.5)
+
+
+class Batches:
+    """Messages gathered into batches: whatever has arrived since the last one, up to a limit, without waiting to fill it."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._messages: deque[Msg] = deque()
+        self._arrived = asyncio.Event()
+
+    def put(self, message: Msg) -> None:
+        self._messages.append(message)
+        self._arrived.set()
+
+    async def get(self) -> list[Msg]:
+        """At least one message, at most the limit."""
+        while not self._messages:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return [self._messages.popleft() for _ in range(min(self._limit, len(self._messages)))]
