@@ -63,8 +63,8 @@ class ChatMessage(Wire):
     content: str
 
 
-class Job(Wire):
-    """One sample to call: JOBS, subject `jobs.<model>.<evaluation>`. Self-contained: a predictor has no database."""
+class Sample(Wire):
+    """What a job and its prediction share: which sample of which item, in which round, and what the scorer needs of it."""
 
     evaluation: str
     model: str
@@ -73,8 +73,6 @@ class Job(Wire):
     round: int = 0
     dispatch: int = 0
     item_id: str
-    messages: list[ChatMessage]
-    params: dict[str, Any] = {}
     target: str
     hints: dict[str, Any] = {}
     """What the scorer needs of the item beside its target, such as `choices`."""
@@ -89,6 +87,13 @@ class Job(Wire):
         return f"{self.evaluation}:{self.index}:{self.sample}:{self.round}:{self.dispatch}"
 
 
+class Job(Sample):
+    """One sample to call: JOBS, subject `jobs.<model>.<evaluation>`. Self-contained: a predictor has no database."""
+
+    messages: list[ChatMessage]
+    params: dict[str, Any] = {}
+
+
 class Usage(Wire):
     """Tokens as the endpoint counted them; None where it did not say."""
 
@@ -97,22 +102,12 @@ class Usage(Wire):
     total_tokens: int | None = None
 
 
-class Prediction(Wire):
+class Prediction(Sample):
     """What the model returned for one sample, or why it returned nothing: PREDICTIONS, subject `predictions.<evaluation>`.
 
     `outcome` is final but for `scored`, whose scores the scorer adds. `started_at` is the Unix time of the first call in seconds.
     """
 
-    evaluation: str
-    model: str
-    index: int
-    sample: int = 0
-    round: int = 0
-    dispatch: int = 0
-    item_id: str
-    target: str
-    hints: dict[str, Any] = {}
-    scoring: Scoring
     outcome: Outcome
     output: str = ""
     error: str | None = None
@@ -122,9 +117,6 @@ class Prediction(Wire):
     started_at: float | None = None
     latency_ms: float | None = None
     ttft_ms: float | None = None
-
-    key = Job.key
-    message_id = Job.message_id
 
 
 class Landed(Wire):

@@ -128,6 +128,12 @@ class Service:
         task.add_done_callback(self._background.discard)
         return task
 
+    async def stop_background(self) -> None:
+        """Cancel what `spawn` has started, and wait for it."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
     async def health(self) -> dict[str, Any]:
         """A round trip to each part: `{service, instance, parts: {name: "ok" or what is wrong}}`."""
 

@@ -1,0 +1,177 @@
+"""How an evaluation's files come to be: built in a temporary folder from cursors, stored, read back, and only then recorded."""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
+
+from services.artifacts.archives import SubmissionWriter, write_scoring_output
+from services.artifacts.exports import FILE_TYPES, FileSetWriter
+from shared import subjects
+from shared.contracts import FileEntry, Step
+from shared.errors import AssayError
+from shared.faults import kill_point
+from shared.service import Service
+from shared.storage.mongo import Database, Document
+from shared.storage.objects import Objects
+from shared.views import evaluation_view
+
+logger = logging.getLogger("assay.artifacts")
+
+BATCH = 500
+
+Row = tuple[Document, list[Document]]
+
+
+class Building:
+    def __init__(self, service: Service, database: Database, objects: Objects) -> None:
+        self._service = service
+        self._database = database
+        self._objects = objects
+
+    async def created(self, step: Step) -> None:
+        """LIFECYCLE `created`: submission.zip."""
+        if not await self._built(step, "submission"):
+            evaluation = await self._evaluation(step)
+            with tempfile.TemporaryDirectory(prefix="assay-files-") as folder:
+                path = Path(folder) / "submission.zip"
+                await self._write_submission(path, evaluation)
+                files = [await self._store(step, "submission.zip", path)]
+            await self._record(step, "submission", files)
+        await self._say(step, "submitted")
+
+    async def scored(self, step: Step) -> None:
+        """LIFECYCLE `scored`: every other file."""
+        if not await self._built(step, "files"):
+            evaluation = await self._evaluation(step)
+            scores = await self._database["scores"].find_one({"_id": f"{step.evaluation}:{step.round}"})
+            if scores is None:
+                raise AssayError(f"{step.evaluation} is said to be scored, and its scores are not there")
+            with tempfile.TemporaryDirectory(prefix="assay-files-") as folder:
+                paths = await self._write_files(Path(folder), evaluation, scores["metrics"])
+                files = []
+                for name in FILE_TYPES:
+                    if name in paths:
+                        files.append(await self._store(step, name, paths[name]))
+                        kill_point("artifacts.between_files")
+            await self._record(step, "files", files)
+            kill_point("artifacts.recorded")
+        await self._say(step, "stored")
+
+    async def refuse(self, step: Step, error: str) -> None:
+        """The files cannot be built, however often one tries: the evaluation fails with the reason."""
+        kind = "files" if await self._built(step, "submission") else "submission"
+        await self._database["filesets"].replace_one(
+            {"_id": _id(step, kind)}, {"evaluation": step.evaluation, "error": error}, upsert=True
+        )
+
+    async def _evaluation(self, step: Step) -> Document:
+        document = await self._database["evaluations"].find_one({"_id": step.evaluation})
+        if document is None:
+            raise AssayError(f"evaluation {step.evaluation} is not there")
+        return document
+
+    async def _manifest(self, evaluation: Document) -> Document:
+        environment = await self._database["environments"].find_one({"_id": evaluation["environment"]}, {"manifest": 1})
+        if environment is None:
+            raise AssayError(f"environment {evaluation['environment']} is not there")
+        manifest: Document = environment["manifest"]
+        return manifest
+
+    async def _write_submission(self, path: Path, evaluation: Document) -> None:
+        public = evaluation_view(evaluation).model_dump(mode="json")
+        manifest = await self._manifest(evaluation)
+        items = self._items(evaluation, {"item_id": 1, "_id": 0})
+        with SubmissionWriter(path, public, evaluation["model_settings"], manifest, version("assay")) as submission:
+            while batch := await items.to_list(BATCH):
+                await asyncio.to_thread(_add_ids, submission, batch)
+
+    async def _write_files(self, folder: Path, evaluation: Document, metrics: Document) -> dict[str, Path]:
+        public = evaluation_view(evaluation).model_dump(mode="json")
+        writer = FileSetWriter(folder, public, await self._manifest(evaluation), metrics)
+        try:
+            async for batch in self._rows(evaluation):
+                # In a thread: tens of thousands of rows would keep the process from saying that it is alive.
+                await asyncio.to_thread(_add, writer, batch)
+            paths = dict(await asyncio.to_thread(writer.close))
+        except BaseException:
+            writer.discard()
+            raise
+        output = folder / "scoring_output.zip"
+        write_scoring_output(output, metrics)
+        return {**paths, "scoring_output.zip": output}
+
+    def _items(self, evaluation: Document, projection: Document):  # type: ignore[no-untyped-def]  # Motor's cursor has no public type
+        query = {
+            "environment": evaluation["environment"],
+            "phase": evaluation["phase"],
+            "index": {"$lt": evaluation["items"]},
+        }
+        return self._database["items"].find(query, projection).sort("index", 1).batch_size(BATCH)
+
+    async def _rows(self, evaluation: Document) -> AsyncIterator[list[Row]]:
+        """Each item with its results in the order of samples, in batches: two cursors in step, whatever the size."""
+        width = evaluation["samples_per_item"]
+        results = (
+            self._database["results"]
+            .find({"evaluation": evaluation["_id"]})
+            .sort([("index", 1), ("sample", 1)])
+            .batch_size(BATCH)
+        )
+        batch: list[Row] = []
+        async for item in self._items(evaluation, {"_id": 0}):
+            # Each sample has exactly one result, so the cursors stay in step; the writer refuses a row that is not whole.
+            found = [await anext(results, None) for _ in range(width)]
+            batch.append((item, [result for result in found if result is not None]))
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    async def _store(self, step: Step, name: str, path: Path) -> FileEntry:
+        kind = FILE_TYPES[name]
+        key = f"evaluations/{step.evaluation}/{step.round}/{name}"
+        stored = await self._objects.put_file(key, path, kind.content_type)
+        return FileEntry(
+            name=name,
+            kind=kind.kind,
+            size=stored.size,
+            sha256=stored.sha256,
+            content_type=kind.content_type,
+            key=key,
+        )
+
+    async def _built(self, step: Step, kind: str) -> bool:
+        return await self._database["filesets"].find_one({"_id": _id(step, kind)}, {"_id": 1}) is not None
+
+    async def _record(self, step: Step, kind: str, files: list[FileEntry]) -> None:
+        await self._database["filesets"].replace_one(
+            {"_id": _id(step, kind)},
+            {"evaluation": step.evaluation, "files": [file.model_dump() for file in files]},
+            upsert=True,
+        )
+
+    async def _say(self, step: Step, verb: str) -> None:
+        await self._service.js.publish(
+            subjects.lifecycle(step.evaluation, verb),
+            step.model_dump_json().encode(),
+            timeout=5,
+            headers={"Nats-Msg-Id": f"{step.evaluation}:{step.round}:{verb}"},
+        )
+
+
+def _id(step: Step, kind: str) -> str:
+    return f"{step.evaluation}:{step.round}:{kind}"
+
+
+def _add(writer: FileSetWriter, batch: list[Row]) -> None:
+    for item, results in batch:
+        writer.add(item, results)
+
+
+def _add_ids(submission: SubmissionWriter, batch: list[Document]) -> None:
+    for item in batch:
+        submission.add_item_id(item["item_id"])

@@ -1,0 +1,73 @@
+"""The orchestrator: owns evaluations and models, dispatches jobs, decides statuses.
+
+python -m services.orchestrator.app
+"""
+
+from faststream import FastStream
+
+from services.orchestrator.handlers import Orchestrator
+from services.orchestrator.idempotency import Idempotency
+from services.orchestrator.models import Models
+from services.orchestrator.store import Store
+from shared import subjects
+from shared.secrets import make_key
+from shared.service import Service, run, set_up_logging, until_up
+from shared.settings import load_settings
+from shared.storage import mongo
+from shared.storage.objects import Objects
+
+
+async def build() -> FastStream:
+    settings = load_settings()
+    set_up_logging(settings, "orchestrator")
+    service = Service("orchestrator", settings)
+    await service.connect()
+    client = mongo.connect(settings)
+    database = client[settings.mongo_database]
+    objects = Objects(settings)
+    await until_up(lambda: mongo.provision(database), "MongoDB")
+    await until_up(objects.provision, "the object store")
+    leases = await service.js.key_value(subjects.KV_LEASES)
+    await until_up(lambda: make_key(settings, objects, leases), "the object store")
+    service.checks = {
+        "nats": service.nc.flush,
+        "mongodb": lambda: client.admin.command("ping"),
+    }
+
+    store = Store(database, service.instance)
+    models = Models(database, service.broker, service.js)
+    orchestrator = Orchestrator(service, store, models, Idempotency(database))
+    service.command("evaluations.create")(orchestrator.create_evaluations)
+    service.command("evaluations.cancel")(orchestrator.cancel)
+    service.command("evaluations.redrive")(orchestrator.redrive)
+    service.command("models.create")(orchestrator.create_model)
+    service.command("models.update")(orchestrator.update_model)
+    service.command("models.delete")(orchestrator.delete_model)
+    service.command("models.probe")(orchestrator.probe_model)
+    service.command("idempotency.claim")(orchestrator.claim_key)
+    service.command("idempotency.finish")(orchestrator.finish_key)
+
+    app = FastStream(service.broker, logger=None)
+
+    @app.after_startup
+    async def start() -> None:
+        await until_up(models.publish_all, "the broker")
+        await service.nc.subscribe(subjects.landed("*"), cb=orchestrator.landed)
+        await service.nc.subscribe(subjects.notes("*"), cb=orchestrator.noted)
+        await service.nc.subscribe(subjects.lifecycle("*", "*"), cb=orchestrator.stepped)
+        service.spawn(orchestrator.claim(), "claiming evaluations")
+        service.spawn(orchestrator.renew(), "renewing leases")
+        service.spawn(orchestrator.probe(), "probing models")
+
+    @app.on_shutdown
+    async def stop() -> None:
+        await service.stop_background()
+        await store.release()
+        client.close()
+        await objects.aclose()
+
+    return app
+
+
+if __name__ == "__main__":
+    run(build)

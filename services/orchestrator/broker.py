@@ -1,0 +1,148 @@
+"""What the orchestrator asks of the broker: publish for sure, read a log back, see what is still outstanding."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
+
+from shared import subjects
+from shared.contracts import Event, Job, Sample
+
+logger = logging.getLogger("assay.orchestrator")
+
+PUBLISH_TIMEOUT_S = 5.0
+
+
+class Refused(Exception):
+    """The broker did not take everything: away, or a stream is full, which is back-pressure. Try the rest again."""
+
+
+async def publish_event(js: JetStreamContext, event: Event, scope: str) -> None:
+    """Announce; the event's id lets the server swallow a repeat within its duplicate window."""
+    await js.publish(
+        subjects.event(scope, event.type),
+        event.model_dump_json().encode(),
+        timeout=PUBLISH_TIMEOUT_S,
+        headers={"Nats-Msg-Id": event.id},
+    )
+
+
+async def publish_jobs(js: JetStreamContext, jobs: Sequence[Job]) -> None:
+    """Publish in order; raises `Refused` unless the server has acknowledged every one. A repeat costs nothing."""
+    acknowledged = [
+        await js.publish_async(
+            subjects.job(job.model, job.evaluation),
+            job.model_dump_json(exclude_defaults=True).encode(),
+            headers={"Nats-Msg-Id": job.message_id()},
+        )
+        for job in jobs
+    ]
+    _, late = await asyncio.wait(acknowledged, timeout=PUBLISH_TIMEOUT_S)
+    for future in late:
+        future.cancel()
+    failures = [error for future in acknowledged if future not in late and (error := future.exception())]
+    if late or failures:
+        raise Refused(str(failures[0]) if failures else "no acknowledgement in time")
+
+
+async def read_events(js: JetStreamContext, evaluation_id: str, after: int) -> AsyncIterator[tuple[int, Event]]:
+    """The evaluation's events that the stream holds after a position, with their positions, in order."""
+    async for message in _read(js, subjects.EVENTS, subjects.scope_events(evaluation_id), after + 1):
+        yield message.metadata.sequence.stream, Event.model_validate_json(message.data)
+
+
+async def _read(js: JetStreamContext, stream: str, subject: str, start: int) -> AsyncIterator[Msg]:
+    """Everything on a subject from a position on, up to the present end."""
+    config = ConsumerConfig(
+        filter_subject=subject,
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=max(1, start),
+        ack_policy=AckPolicy.NONE,
+        inactive_threshold=30.0,
+    )
+    info = await js.add_consumer(stream, config)
+    pending = info.num_pending or 0
+    if pending:
+        pull = await js.pull_subscribe_bind(info.name, stream)
+        try:
+            while pending:
+                for message in await pull.fetch(min(pending, 256), timeout=5):
+                    yield message
+                    pending = message.metadata.num_pending or 0
+        finally:
+            await pull.unsubscribe()
+    await js.delete_consumer(stream, info.name)
+
+
+async def count_messages(js: JetStreamContext, stream: str, subject: str) -> int:
+    """How many messages of this subject the stream holds."""
+    info = await js.stream_info(stream, subjects_filter=subject)
+    return sum((info.state.subjects or {}).values())
+
+
+async def furthest(js: JetStreamContext, stream: str, subject: str, samples_per_item: int) -> int:
+    """One past the position (index * samples_per_item + sample) of the subject's last message, 0 where there is none."""
+    try:
+        message = await js.get_last_msg(stream, subject)
+    except NotFoundError:
+        return 0
+    sample = Sample.model_validate_json(message.data or b"")
+    return sample.index * samples_per_item + sample.sample + 1
+
+
+@dataclass(frozen=True)
+class Left:
+    """A message that is still in a work queue: its position and its data."""
+
+    position: int
+    data: bytes
+
+
+async def left_below_floor(js: JetStreamContext, model_id: str, evaluation_id: str, limit: int = 2000) -> list[Left]:
+    """Jobs below the acknowledgement floor of the model's consumer: ghosts.
+
+    A killed nats-server may forget that messages were acknowledged and still keep its floor above them: they stay in the work
+    queue and are never delivered (measured on 2.9.10).
+    """
+    try:
+        consumer = await js.consumer_info(subjects.JOBS, subjects.model_consumer(model_id))
+    except NotFoundError:
+        return []
+    floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
+    return [
+        entry
+        async for entry in _walk(js, subjects.JOBS, subjects.job(model_id, evaluation_id), limit)
+        if entry.position <= floor
+    ]
+
+
+async def left(js: JetStreamContext, stream: str, subject: str, limit: int = 2000) -> list[Left]:
+    """What a work queue still holds of a subject."""
+    return [entry async for entry in _walk(js, stream, subject, limit)]
+
+
+async def _walk(js: JetStreamContext, stream: str, subject: str, limit: int) -> AsyncIterator[Left]:
+    position = 1
+    for _ in range(limit):
+        try:
+            message = await js.get_msg(stream, seq=position, next=True, subject=subject)
+        except NotFoundError:
+            return
+        assert message.seq is not None
+        yield Left(message.seq, message.data or b"")
+        position = message.seq + 1
+
+
+async def delete(js: JetStreamContext, stream: str, positions: Sequence[int]) -> None:
+    """Delete by position. Never purge by subject: on 2.9.10 a live consumer then skips every message that was waiting."""
+    for position in positions:
+        try:
+            await js.delete_msg(stream, position)
+        except JetStreamError as error:
+            logger.debug("message %d of %s was gone already: %s", position, stream, error)

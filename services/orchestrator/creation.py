@@ -1,0 +1,211 @@
+"""How evaluations come to be, and go on by a redrive."""
+
+from typing import Any
+from uuid import uuid4
+
+from pymongo import ReturnDocument
+from pymongo.errors import BulkWriteError
+
+from services.orchestrator.idempotency import derived_id
+from services.orchestrator.models import settings_of
+from services.orchestrator.state import empty_progress, now, status_event
+from services.orchestrator.store import LONG_AGO
+from shared.api import EvaluationCreate
+from shared.contracts import Status
+from shared.errors import Conflict, FieldError, Invalid, NotFound
+from shared.manifest import Manifest
+from shared.storage.mongo import Database, Document
+
+
+async def create_evaluations(database: Database, request: EvaluationCreate, key: str | None) -> list[Document]:
+    """One queued evaluation a model, all checked before the first is written. With the same `key` they are the same ones."""
+    environment = await find_environment(database, request.environment)
+    manifest = Manifest.model_validate(environment["manifest"])
+    phase = _phase(manifest, request.phase)
+    models = await _models(database, request.models)
+    seed = key or uuid4().hex
+    group = derived_id("g", seed)
+    present = [row async for row in database["evaluations"].find({"group": group}).sort("number", 1)]
+    if len(present) == len(models):
+        return present
+    await _check_quota(database, environment, manifest, phase, models)
+    items = next(entry["items"] for entry in environment["phases"] if entry["name"] == phase)
+    count = min(items, request.limit) if request.limit else items
+    params = {
+        **manifest.generation.model_dump(mode="json", exclude_none=True),
+        **request.params.model_dump(mode="json", exclude_none=True),
+    }
+    first = await _numbers(database, len(models))
+    created_at = now()
+    documents: list[Document] = []
+    for position, model in enumerate(models):
+        document: Document = {
+            "_id": derived_id("e", seed, position),
+            "number": first + position,
+            "group": group,
+            "status": Status.QUEUED.value,
+            "error": None,
+            "model": model["_id"],
+            "model_name": model["name"],
+            "model_settings": settings_of(model),
+            "environment": environment["_id"],
+            "slug": environment["slug"],
+            "version": environment["version"],
+            "environment_title": environment["title"],
+            "phase": phase,
+            "items": count,
+            "params": params,
+            "limit": request.limit,
+            "samples_per_item": request.samples_per_item,
+            "priority": request.priority,
+            "scoring": manifest.scoring.model_dump(mode="json"),
+            "round": 0,
+            "created_at": created_at,
+            "started_at": None,
+            "finished_at": None,
+            "progress": empty_progress(count * request.samples_per_item),
+            "metrics": None,
+            "files": [],
+            "cancel_requested": False,
+            "open": True,
+            "owner": None,
+            "lease_until": LONG_AGO,
+            "epoch": 0,
+            "archived_to": None,
+        }
+        total = count * request.samples_per_item
+        queued = status_event(document, Status.QUEUED, {"phase": phase, "total": total})
+        documents.append({**document, "outbox": [queued.model_dump(mode="json")]})
+    try:
+        await database["evaluations"].insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        # A repeat after a crash in the middle: those that were there keep their numbers.
+        if any(entry["code"] != 11000 for entry in error.details["writeErrors"]):
+            raise
+    return [row async for row in database["evaluations"].find({"group": group}).sort("number", 1)]
+
+
+async def redrive(database: Database, evaluation_id: str) -> Document:
+    """Open the next round for what ended in `infra_error`; what is served stays until the new results are verified."""
+    document = await find_evaluation(database, evaluation_id)
+    if document["status"] != Status.COMPLETED or document["open"]:
+        raise Conflict(
+            f"evaluation #{document['number']} is {document['status']}; only a completed one can be redriven"
+        )
+    if not document["progress"]["infra_error"]:
+        raise Conflict(f"evaluation #{document['number']} has no infra_error to call again")
+    following = {**document, "round": document["round"] + 1}
+    event = status_event(following, Status.RUNNING, {"total": document["progress"]["total"]})
+    progress = {**document["progress"], "infra_error": 0}
+    progress["done"] -= document["progress"]["infra_error"]
+    changed = await database["evaluations"].find_one_and_update(
+        {"_id": document["_id"], "status": Status.COMPLETED, "round": document["round"], "open": False},
+        {
+            "$set": {
+                "status": Status.RUNNING,
+                "round": following["round"],
+                "open": True,
+                "lease_until": LONG_AGO,
+                "finished_at": None,
+                "cancel_requested": False,
+                "scored_announced": False,
+                "progress": progress,
+                "outbox": [event.model_dump(mode="json")],
+            }
+        },
+        return_document=ReturnDocument.AFTER,
+    )
+    if changed is None:
+        raise Conflict(f"evaluation #{document['number']} was just redriven")
+    return changed
+
+
+async def request_cancel(database: Database, evaluation_id: str) -> Document:
+    """Ask its owner to cancel; a final one is a conflict, a cancelled one is not."""
+    document = await database["evaluations"].find_one_and_update(
+        {"_id": evaluation_id, "status": {"$in": [Status.QUEUED, Status.RUNNING, Status.SCORING]}},
+        {"$set": {"cancel_requested": True}},
+        return_document=ReturnDocument.AFTER,
+    )
+    if document is None:
+        document = await find_evaluation(database, evaluation_id)
+        if document["status"] != Status.CANCELLED:
+            raise Conflict(f"evaluation #{document['number']} is {document['status']} already")
+    return document
+
+
+async def find_evaluation(database: Database, evaluation_id: str) -> Document:
+    document = await database["evaluations"].find_one({"_id": evaluation_id})
+    if document is None:
+        raise NotFound(f"there is no evaluation {evaluation_id}")
+    return document
+
+
+async def find_environment(database: Database, reference: str) -> Document:
+    """By slug (the latest version) or `slug@version`."""
+    slug, _, version = reference.partition("@")
+    query: dict[str, Any] = {"slug": slug, "version": version} if version else {"slug": slug}
+    document = await database["environments"].find_one(query, sort=[("created_at", -1)])
+    if document is None:
+        raise _unknown(["environment"], f"there is no environment {reference}; push one first")
+    return document
+
+
+def _phase(manifest: Manifest, name: str | None) -> str:
+    """The phase asked for, by default the first; refused while it is not open."""
+    names = [phase.name for phase in manifest.phases]
+    phase = manifest.phase(name if name is not None else names[0])
+    if phase is None:
+        raise _unknown(["phase"], f"there is no phase {name}; there are {', '.join(names)}")
+    if phase.start and now() < phase.start:
+        raise Conflict(f"phase {phase.name} opens at {phase.start.isoformat()}")
+    if phase.end and now() >= phase.end:
+        raise Conflict(f"phase {phase.name} closed at {phase.end.isoformat()}")
+    return phase.name
+
+
+async def _models(database: Database, ids: list[str]) -> list[Document]:
+    known = {row["_id"]: row async for row in database["models"].find({"_id": {"$in": ids}})}
+    unknown: list[FieldError] = [
+        {"loc": ["models", position], "msg": f"there is no model {model_id}"}
+        for position, model_id in enumerate(ids)
+        if model_id not in known
+    ]
+    if unknown:
+        raise NotFound("; ".join(error["msg"] for error in unknown), unknown)
+    twice: list[FieldError] = [
+        {"loc": ["models", position], "msg": f"{model_id} is there twice"}
+        for position, model_id in enumerate(ids)
+        if ids.index(model_id) < position
+    ]
+    if twice:
+        raise Invalid("; ".join(error["msg"] for error in twice), twice)
+    return [known[model_id] for model_id in ids]
+
+
+async def _check_quota(
+    database: Database, environment: Document, manifest: Manifest, phase: str, models: list[Document]
+) -> None:
+    """`max_submissions` of a phase counts a model's evaluations in it, over all versions; what failed does not count."""
+    settings = manifest.phase(phase)
+    if settings is None or settings.max_submissions is None:
+        return
+    for model in models:
+        query = {"slug": environment["slug"], "phase": phase, "model": model["_id"], "status": {"$ne": Status.FAILED}}
+        if await database["evaluations"].count_documents(query) >= settings.max_submissions:
+            raise Conflict(
+                f"model {model['name']} has used its {settings.max_submissions} submissions in phase {phase}"
+            )
+
+
+async def _numbers(database: Database, count: int) -> int:
+    """The first of `count` numbers in a row."""
+    counter = await database["counters"].find_one_and_update(
+        {"_id": "evaluations"}, {"$inc": {"last": count}}, upsert=True, return_document=ReturnDocument.AFTER
+    )
+    assert counter is not None
+    return int(counter["last"]) - count + 1
+
+
+def _unknown(loc: list[str | int], message: str) -> NotFound:
+    return NotFound(message, [{"loc": loc, "msg": message}])

@@ -1,0 +1,91 @@
+"""How much is dispatched: a window that belongs to the model, shared by its evaluations. Pure functions.
+
+A window is dispatched minus landed. It is about twice the model's concurrency, so that every slot has its next job waiting,
+and wider where calls are shorter than the time a refill takes. So a small evaluation started behind a huge one does not wait
+for it, a million items need no more memory or disk than a thousand, and a cancel has little left to drop.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+REFILL_S = 0.5
+"""From a landed result to the job that takes its place, at worst under load: scorer's batch, hint, query, publish."""
+
+WINDOW_CAP = 20_000
+
+
+def window(concurrency: int, landed_per_s: float) -> int:
+    """Samples that may be dispatched and not landed, over all evaluations of a model."""
+    return min(WINDOW_CAP, max(2 * concurrency, concurrency + math.ceil(landed_per_s * REFILL_S)))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What an evaluation has out (`outstanding`), has still to send (`remaining`), and its weight (`priority`)."""
+
+    outstanding: int
+    remaining: int
+    priority: int
+
+
+def share(size: int, claims: Sequence[Claim]) -> list[int]:
+    """How many samples each evaluation may send now, of a window of `size`.
+
+    Weighted max-min fairness: what is free goes, bit by bit, to whoever has the least outstanding for its priority. An
+    evaluation with little left to send leaves its share to the others, and gets it back as theirs lands.
+    """
+    grants = [0] * len(claims)
+    room = size - sum(claim.outstanding for claim in claims)
+    bit = max(1, room // 64)
+    while room > 0:
+        hungry = [i for i, claim in enumerate(claims) if claim.remaining > grants[i]]
+        if not hungry:
+            break
+        poorest = min(hungry, key=lambda i: (claims[i].outstanding + grants[i]) / claims[i].priority)
+        granted = min(bit, room, claims[poorest].remaining - grants[poorest])
+        grants[poorest] += granted
+        room -= granted
+    return grants
+
+
+@dataclass
+class Pace:
+    """A token bucket for `requests_per_minute`: sends are bounded, and with them first calls (retries come on top)."""
+
+    per_minute: float | None
+    tokens: float = 1.0
+    at: float | None = None
+
+    def allow(self, wanted: int, now: float) -> int:
+        """How many of `wanted` may be sent at `now` (monotonic seconds); counts them as sent."""
+        if self.per_minute is None:
+            return wanted
+        per_s = self.per_minute / 60
+        if self.at is not None:
+            # At most one second's worth gathers: a model that was idle may not be hit by a minute's calls at once.
+            self.tokens = min(max(1.0, per_s), self.tokens + (now - self.at) * per_s)
+        self.at = now
+        granted = min(wanted, int(self.tokens))
+        self.tokens -= granted
+        return granted
+
+
+@dataclass
+class Rate:
+    """Landed results per second, averaged exponentially over about two seconds."""
+
+    per_s: float = 0.0
+    at: float | None = None
+    pending: int = 0
+
+    def add(self, count: int, now: float) -> None:
+        self.pending += count
+        if self.at is None:
+            self.at = now
+            return
+        elapsed = now - self.at
+        if elapsed >= 0.1:
+            weight = 1 - math.exp(-elapsed / 2)
+            self.per_s += weight * (self.pending / elapsed - self.per_s)
+            self.pending, self.at = 0, now

@@ -1,0 +1,233 @@
+"""What the orchestrator does when asked, and what it does all the time: claim, renew, drive, dispatch."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from typing import Any
+from uuid import uuid4
+
+from nats.aio.msg import Msg
+
+from services.orchestrator import creation
+from services.orchestrator.dispatch import Claim, Pace, share, window
+from services.orchestrator.idempotency import Idempotency, derived_id
+from services.orchestrator.models import Models
+from services.orchestrator.run import Run
+from services.orchestrator.store import RENEW_S, Store
+from shared import subjects
+from shared.api import EvaluationCreate, Model
+from shared.contracts import ACTIVE, Landed, Note
+from shared.errors import Problem
+from shared.service import Service
+from shared.storage.mongo import OUTAGES, Document
+from shared.views import created_view, evaluation_view, model_view
+
+logger = logging.getLogger("assay.orchestrator")
+
+CANCEL_WAIT_S = 5.0
+
+
+class Orchestrator:
+    """The runs this process owns, and the commands it answers."""
+
+    def __init__(self, service: Service, store: Store, models: Models, idempotency: Idempotency) -> None:
+        self._service = service
+        self._store = store
+        self._models = models
+        self._idempotency = idempotency
+        self._runs: dict[str, Run] = {}
+        self._dispatchers: dict[str, asyncio.Event] = {}
+        self._claim_now = asyncio.Event()
+
+    # Commands
+
+    async def create_evaluations(self, body: dict[str, Any]) -> Any:
+        request = EvaluationCreate.model_validate(body["request"])
+
+        async def create(key: str | None) -> Any:
+            documents = await creation.create_evaluations(self._store.database, request, key)
+            self._claim_now.set()
+            return created_view(documents).model_dump(mode="json")
+
+        return await self._once(body.get("idempotency"), create)
+
+    async def create_model(self, body: dict[str, Any]) -> Any:
+        async def create(key: str | None) -> Any:
+            model_id = derived_id("m", key or uuid4().hex)
+            return self._view(await self._models.create(body["model"], model_id))
+
+        return await self._once(body.get("idempotency"), create)
+
+    async def update_model(self, body: dict[str, Any]) -> Any:
+        return self._view(await self._models.update(body["id"], body["changes"]))
+
+    async def delete_model(self, body: dict[str, Any]) -> Any:
+        await self._models.delete(body["id"])
+        return {}
+
+    async def probe_model(self, body: dict[str, Any]) -> Any:
+        return self._view(await self._models.probe(body["id"]))
+
+    async def cancel(self, body: dict[str, Any]) -> Any:
+        """Answers with the cancelled evaluation, or, where its owner is slow, with it as it is."""
+        document = await creation.request_cancel(self._store.database, body["id"])
+        if run := self._runs.get(document["_id"]):
+            run.cancel()
+        else:
+            await self._service.nc.publish(subjects.lifecycle(document["_id"], "cancel"), b"{}")
+        deadline = time.monotonic() + CANCEL_WAIT_S
+        while document["status"] in ACTIVE and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+            document = await creation.find_evaluation(self._store.database, document["_id"])
+        return evaluation_view(document).model_dump(mode="json")
+
+    async def redrive(self, body: dict[str, Any]) -> Any:
+        document = await creation.redrive(self._store.database, body["id"])
+        self._claim_now.set()
+        return evaluation_view(document).model_dump(mode="json")
+
+    async def claim_key(self, body: dict[str, Any]) -> Any:
+        return {"answer": await self._idempotency.claim(body["key"], body["hash"])}
+
+    async def finish_key(self, body: dict[str, Any]) -> Any:
+        """`answer` null: the request was refused, the key is free again."""
+        if body["answer"] is None:
+            await self._idempotency.forget(body["key"])
+        else:
+            await self._idempotency.finish(body["key"], body["answer"])
+        return {}
+
+    async def _once(self, idempotency: dict[str, str] | None, create: Any) -> Any:
+        if idempotency is None:
+            return await create(None)
+        key = idempotency["key"]
+        if answer := await self._idempotency.claim(key, idempotency["hash"]):
+            return answer
+        try:
+            answer = await create(key)
+        except Problem:
+            await self._idempotency.forget(key)
+            raise
+        await self._idempotency.finish(key, answer)
+        return answer
+
+    @staticmethod
+    def _view(document: Document) -> Any:
+        view: Model = model_view(document)
+        return view.model_dump(mode="json")
+
+    # Hints
+
+    async def landed(self, message: Msg) -> None:
+        hint = Landed.model_validate_json(message.data)
+        if run := self._runs.get(hint.evaluation):
+            run.landed(hint)
+            self._dispatch(run.document["model"])
+
+    async def noted(self, message: Msg) -> None:
+        note = Note.model_validate_json(message.data)
+        if run := self._runs.get(note.evaluation):
+            run.note(note)
+
+    async def stepped(self, message: Msg) -> None:
+        """Any step of an evaluation: whatever it says is in MongoDB, so only wake its run."""
+        _, evaluation_id, verb = message.subject.split(".")
+        if run := self._runs.get(evaluation_id):
+            if verb == "cancel":
+                run.cancel()
+            run.wake.set()
+
+    # All the time
+
+    async def claim(self) -> None:
+        """Take what nobody holds: new evaluations, and those whose owner has died."""
+        while True:
+            try:
+                while document := await self._store.claim():
+                    self._take(document)
+            except OUTAGES as error:
+                logger.warning("cannot claim evaluations: %s", type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._claim_now.wait()
+            self._claim_now.clear()
+
+    async def renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            try:
+                await self._store.renew()
+                for evaluation_id in await self._store.cancel_requests():
+                    if run := self._runs.get(evaluation_id):
+                        run.cancel()
+            except OUTAGES as error:
+                logger.warning("cannot renew leases: %s", type(error).__name__)
+
+    async def probe(self) -> None:
+        """Unreachable models that evaluations wait for are asked again and again."""
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await self._models.probe_waited_for()
+            except Exception as error:
+                logger.warning("cannot probe models: %s", type(error).__name__)
+
+    def _take(self, document: Document) -> None:
+        if document["epoch"] > 1:
+            logger.info("took over #%d (%s), epoch %d", document["number"], document["status"], document["epoch"])
+        model_id = document["model"]
+        run = Run(self._store, self._service.js, document, lambda: self._dispatch(model_id))
+        self._runs[run.id] = run
+        self._service.spawn(self._drive(run), f"evaluation {run.id}")
+        if model_id not in self._dispatchers:
+            self._start_dispatching(model_id)
+
+    async def _drive(self, run: Run) -> None:
+        try:
+            await run.drive()
+        finally:
+            if self._runs.get(run.id) is run:
+                del self._runs[run.id]
+            self._dispatch(run.document["model"])
+
+    def _dispatch(self, model_id: str) -> None:
+        if event := self._dispatchers.get(model_id):
+            event.set()
+
+    def _start_dispatching(self, model_id: str) -> None:
+        self._dispatchers[model_id] = asyncio.Event()
+        self._service.spawn(self._keep_dispatching(model_id), f"dispatch to model {model_id}")
+
+    async def _keep_dispatching(self, model_id: str) -> None:
+        """Keep the model's window full, until no evaluation of it is left."""
+        wake = self._dispatchers[model_id]
+        pace, checked_at = Pace(None), -math.inf
+        concurrency = 1
+        try:
+            while runs := [run for run in self._runs.values() if run.document["model"] == model_id]:
+                try:
+                    if time.monotonic() - checked_at > 1:
+                        model, checked_at = await self._models.get(model_id), time.monotonic()
+                        concurrency, pace.per_minute = model["max_concurrency"], model["requests_per_minute"]
+                    await self._fill(runs, concurrency, pace)
+                except Exception as error:
+                    logger.warning("cannot dispatch to model %s: %s", model_id, error)
+                    await asyncio.sleep(0.5)
+                # A paced model's next token may come before anything lands; else a timer makes good for lost hints.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.1 if pace.per_minute else 1):
+                        await wake.wait()
+                wake.clear()
+        finally:
+            del self._dispatchers[model_id]
+
+    async def _fill(self, runs: list[Run], concurrency: int, pace: Pace) -> None:
+        size = window(concurrency, sum(run.rate.per_s for run in runs))
+        grants = share(size, [Claim(run.outstanding, run.remaining, run.document["priority"]) for run in runs])
+        sending = []
+        for run, grant in zip(runs, grants, strict=True):
+            if allowed := pace.allow(grant, time.monotonic()) if grant else 0:
+                sending.append(run.send(allowed))
+        await asyncio.gather(*sending)

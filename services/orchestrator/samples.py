@@ -1,0 +1,187 @@
+"""Which samples are to be sent: read from MongoDB in small steps, in the order of (index, sample).
+
+Nothing of a position is stored. Since jobs are sent in order and leave JOBS only for PREDICTIONS, and that only for `results`,
+the furthest sample in any of the three (looked at in this order) is the furthest ever sent.
+"""
+
+from collections import deque
+from typing import Any, Protocol
+
+from services.orchestrator.state import empty_progress
+from shared.contracts import ChatMessage, Job, Outcome
+from shared.storage.mongo import Database
+
+CHUNK = 512
+"""Items read at once: what an evaluation holds in memory at most."""
+
+
+def job(evaluation: dict[str, Any], item: dict[str, Any], sample: int, dispatch: int) -> Job:
+    """The self-contained message for one sample."""
+    return Job(
+        evaluation=evaluation["_id"],
+        model=evaluation["model"],
+        index=item["index"],
+        sample=sample,
+        round=evaluation["round"],
+        dispatch=dispatch,
+        item_id=item["item_id"],
+        messages=[ChatMessage(**message) for message in item["messages"]],
+        params=evaluation["params"],
+        target=item["target"],
+        hints=item["hints"],
+        scoring=evaluation["scoring"],
+    )
+
+
+class Source(Protocol):
+    """Where the next samples come from."""
+
+    @property
+    def remaining(self) -> int: ...
+
+    async def take(self, count: int) -> list[Job]: ...
+
+
+class Fresh:
+    """Round 0: every sample of the phase's first `items` items, from a position (index * samples_per_item + sample) on."""
+
+    def __init__(self, database: Database, evaluation: dict[str, Any], position: int) -> None:
+        self._items = database["items"]
+        self._evaluation = evaluation
+        self._samples = evaluation["samples_per_item"]
+        self.position = position
+        self.total = evaluation["progress"]["total"]
+        self._buffer: deque[dict[str, Any]] = deque()
+
+    @property
+    def remaining(self) -> int:
+        return int(self.total - self.position)
+
+    async def take(self, count: int) -> list[Job]:
+        """The next `count` samples at most; `position` moves with them."""
+        jobs: list[Job] = []
+        while len(jobs) < count and self.remaining > 0:
+            index, sample = divmod(self.position, self._samples)
+            while self._buffer and self._buffer[0]["index"] < index:
+                self._buffer.popleft()
+            if not self._buffer:
+                self._buffer.extend(await self._read(index))
+            jobs.append(job(self._evaluation, self._buffer[0], sample, 0))
+            self.position += 1
+        return jobs
+
+    async def _read(self, index: int) -> list[dict[str, Any]]:
+        query = {
+            "environment": self._evaluation["environment"],
+            "phase": self._evaluation["phase"],
+            "index": {"$gte": index, "$lt": index + CHUNK},
+        }
+        projection = {"index": 1, "item_id": 1, "messages": 1, "target": 1, "hints": 1}
+        items = await self._items.find(query, projection).sort("index", 1).to_list(CHUNK)
+        if not items:
+            raise LookupError(
+                f"item {index} of {self._evaluation['environment']} {self._evaluation['phase']} is not there"
+            )
+        return items
+
+
+class Listed:
+    """A list of (index, sample): what a redrive calls again, or what was lost on the way and is sent again.
+
+    `dispatch` sets these jobs apart from the first ones, whose ids the broker may still know.
+    """
+
+    def __init__(
+        self, database: Database, evaluation: dict[str, Any], keys: list[tuple[int, int]], dispatch: int
+    ) -> None:
+        self._items = database["items"]
+        self._evaluation = evaluation
+        self._keys = deque(keys)
+        self._dispatch = dispatch
+
+    @property
+    def remaining(self) -> int:
+        return len(self._keys)
+
+    async def take(self, count: int) -> list[Job]:
+        keys = [self._keys.popleft() for _ in range(min(count, len(self._keys)))]
+        query = {
+            "environment": self._evaluation["environment"],
+            "phase": self._evaluation["phase"],
+            "index": {"$in": sorted({index for index, _ in keys})},
+        }
+        items = {item["index"]: item async for item in self._items.find(query)}
+        return [job(self._evaluation, items[index], sample, self._dispatch) for index, sample in keys]
+
+
+async def furthest_result(database: Database, evaluation: dict[str, Any]) -> int:
+    """One past the furthest sample with a result of round 0, as a position."""
+    found = await (
+        database["results"]
+        .find({"evaluation": evaluation["_id"]}, {"index": 1, "sample": 1})
+        .sort([("index", -1), ("sample", -1)])
+        .to_list(1)
+    )
+    return found[0]["index"] * evaluation["samples_per_item"] + found[0]["sample"] + 1 if found else 0
+
+
+async def missing(database: Database, evaluation: dict[str, Any], limit: int) -> list[tuple[int, int]]:
+    """The first samples, up to `limit`, that have no result that counts for the present round."""
+    if evaluation["round"] > 0:
+        rows = await _stale(database, evaluation).limit(limit).to_list(limit)
+        return [(row["index"], row["sample"]) for row in rows]
+    samples, total = evaluation["samples_per_item"], evaluation["progress"]["total"]
+    absent: list[tuple[int, int]] = []
+    expected = 0
+    cursor = database["results"].find({"evaluation": evaluation["_id"]}, {"index": 1, "sample": 1, "_id": 0})
+    async for row in cursor.sort([("index", 1), ("sample", 1)]):
+        position = row["index"] * samples + row["sample"]
+        while expected < position and len(absent) < limit:
+            absent.append(divmod(expected, samples))
+            expected += 1
+        expected = position + 1
+        if len(absent) >= limit:
+            return absent
+    while expected < total and len(absent) < limit:
+        absent.append(divmod(expected, samples))
+        expected += 1
+    return absent
+
+
+def _stale(database: Database, evaluation: dict[str, Any]):  # type: ignore[no-untyped-def]  # Motor's cursor has no public type
+    """Results that a redrive has still to replace."""
+    query = {
+        "evaluation": evaluation["_id"],
+        "outcome": Outcome.INFRA_ERROR,
+        "round": {"$lt": evaluation["round"]},
+    }
+    return database["results"].find(query, {"index": 1, "sample": 1}).sort([("index", 1), ("sample", 1)])
+
+
+async def count(database: Database, evaluation: dict[str, Any]) -> dict[str, int]:
+    """Progress as `results` has it: what decides. A stale `infra_error` of an earlier round counts as not done."""
+    progress = empty_progress(evaluation["progress"]["total"])
+    groups = database["results"].aggregate(
+        [
+            {"$match": {"evaluation": evaluation["_id"]}},
+            {
+                "$group": {
+                    "_id": {
+                        "outcome": "$outcome",
+                        "stale": {"$lt": ["$round", evaluation["round"]]},
+                        "correct": "$correct",
+                    },
+                    "count": {"$sum": 1},
+                }
+            },
+        ]
+    )
+    async for group in groups:
+        key = group["_id"]
+        if key["outcome"] == Outcome.INFRA_ERROR and key["stale"]:
+            continue
+        progress["done"] += group["count"]
+        progress[key["outcome"]] += group["count"]
+        if key["correct"]:
+            progress["correct"] += group["count"]
+    return progress

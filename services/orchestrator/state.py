@@ -1,0 +1,119 @@
+"""The states of an evaluation and what is said when they change. Pure: no broker, no database.
+
+queued -> running -> scoring -> completed
+   \\________\\__________\\____-> failed | cancelled          completed -> running (redrive, the next round)
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from shared.contracts import FINAL, Event, Outcome, Status
+
+SOURCE = "/assay/orchestrator"
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.RUNNING, Status.FAILED, Status.CANCELLED}),
+    Status.RUNNING: frozenset({Status.SCORING, Status.FAILED, Status.CANCELLED}),
+    Status.SCORING: frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
+    Status.COMPLETED: frozenset({Status.RUNNING}),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+_TYPE_OF = {
+    Status.QUEUED: "queued",
+    Status.RUNNING: "started",
+    Status.SCORING: "scoring",
+    Status.COMPLETED: "completed",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+}
+
+
+def now() -> datetime:
+    """The present in UTC, with the millisecond precision that MongoDB keeps."""
+    present = datetime.now(UTC)
+    return present.replace(microsecond=present.microsecond // 1000 * 1000)
+
+
+def may_become(present: Status, following: Status) -> bool:
+    return following in TRANSITIONS[present]
+
+
+def event(evaluation: dict[str, Any], kind: str, data: dict[str, Any], *, event_id: str | None = None) -> Event:
+    """An event of an evaluation; `kind` is the last word of its type. `event_id` where a repeat must be recognised."""
+    return Event(
+        id=event_id or uuid4().hex,
+        source=SOURCE,
+        type=f"assay.evaluation.{kind}",
+        subject=f"evaluations/{evaluation['_id']}",
+        time=now(),
+        data={
+            "evaluation": evaluation["_id"],
+            "number": evaluation["number"],
+            "group": evaluation["group"],
+            "environment": evaluation["slug"],
+            "model": evaluation["model"],
+            "model_name": evaluation["model_name"],
+            "round": evaluation["round"],
+            **data,
+        },
+    )
+
+
+def status_event(evaluation: dict[str, Any], status: Status, data: dict[str, Any] | None = None) -> Event:
+    """The announcement of a status. Its id is `evaluation:round:status`, so that a repeat after a take-over is one."""
+    return event(
+        evaluation,
+        _TYPE_OF[status],
+        {"status": status, **(data or {})},
+        event_id=f"{evaluation['_id']}:{evaluation['round']}:{status}",
+    )
+
+
+def log_event(evaluation: dict[str, Any], message: str, *, level: str = "info", key: str | None = None) -> Event:
+    """A line for a person. With `key` it is said once a round, however often it is tried."""
+    event_id = f"{evaluation['_id']}:{evaluation['round']}:log:{key}" if key else None
+    return event(evaluation, "log", {"level": level, "message": message}, event_id=event_id)
+
+
+def progress_event(evaluation: dict[str, Any], progress: dict[str, int], rate: float) -> Event:
+    """`Processing: 10/100 (10%)` with the counts behind it, items per second, and seconds left where that can be told."""
+    done, total = progress["done"], progress["total"]
+    percent = 100 * done // total if total else 100
+    return event(
+        evaluation,
+        "progress",
+        {
+            **progress,
+            "percent": percent,
+            "items_per_s": round(rate, 2),
+            "eta_s": round((total - done) / rate, 1) if rate > 0 else None,
+            "message": f"Processing: {done}/{total} ({percent}%)",
+        },
+    )
+
+
+def scored_event(evaluation: dict[str, Any], metrics: dict[str, Any]) -> Event:
+    """`accuracy=26.00% correct=26/100`, of the samples that were called."""
+    accuracy = metrics.get("accuracy")
+    shown = "n/a" if accuracy is None else f"{100 * accuracy:.2f}%"
+    return event(
+        evaluation,
+        "scored",
+        {
+            "message": f"accuracy={shown} correct={metrics['correct']}/{metrics['called']}",
+            "metrics": metrics,
+        },
+        event_id=f"{evaluation['_id']}:{evaluation['round']}:scored",
+    )
+
+
+def empty_progress(total: int) -> dict[str, int]:
+    outcomes = {str(outcome): 0 for outcome in Outcome}
+    return {"done": 0, "total": total, **outcomes, "correct": 0}
+
+
+def is_final(status: str) -> bool:
+    return Status(status) in FINAL

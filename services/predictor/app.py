@@ -1,0 +1,54 @@
+"""The predictor: calls model endpoints. Needs a broker and an object store; any number of replicas share the work.
+
+python -m services.predictor.app
+"""
+
+import asyncio
+
+from faststream import FastStream
+
+from services.predictor.buckets import Mirror
+from services.predictor.handlers import Predictor
+from shared import subjects
+from shared.secrets import load_cipher
+from shared.service import Service, run, set_up_logging, until_up
+from shared.settings import load_settings
+from shared.storage.objects import Objects
+
+
+async def build() -> FastStream:
+    settings = load_settings()
+    set_up_logging(settings, "predictor")
+    service = Service("predictor", settings)
+    await service.connect()
+    objects = Objects(settings)
+    service.checks = {"nats": service.nc.flush, "objects": objects.reachable}
+
+    cipher = asyncio.ensure_future(until_up(lambda: load_cipher(settings, objects), "the object store"))
+    predictor = Predictor(service, cipher)
+    models = Mirror(service.js, subjects.KV_MODELS, predictor.model_changed)
+    cancelled = Mirror(service.js, subjects.KV_CANCELLED, predictor.evaluation_cancelled)
+    service.command("probe")(predictor.probe)
+    service.hooks = [cancelled.restart, models.restart, predictor.reconnected]
+
+    app = FastStream(service.broker, logger=None)
+
+    @app.after_startup
+    async def start() -> None:
+        # What was cancelled must be known before the first job is taken.
+        await cancelled.start()
+        await models.start()
+        service.spawn(predictor.tick(), "the predictor's clock")
+
+    @app.on_shutdown
+    async def stop() -> None:
+        await models.stop()
+        await cancelled.stop()
+        await predictor.stop()
+        await objects.aclose()
+
+    return app
+
+
+if __name__ == "__main__":
+    run(build)

@@ -1,0 +1,84 @@
+"""What the predictor does when a model appears, changes or goes, and when it is asked to probe one."""
+
+import asyncio
+import logging
+from typing import Any
+
+from services.predictor.endpoint import Endpoint
+from services.predictor.worker import ModelWorker, Notes
+from shared.contracts import ModelEndpoint
+from shared.secrets import Cipher
+from shared.service import Service
+
+logger = logging.getLogger("assay.predictor")
+
+DRAIN_S = 8.0
+"""How long calls under way may still take at a stop. The rest is handed back and called again elsewhere."""
+
+
+class Predictor:
+    """The workers of all models, one each."""
+
+    def __init__(self, service: Service, cipher: "asyncio.Future[Cipher]") -> None:
+        self._service = service
+        self._cipher = cipher
+        self._workers: dict[str, ModelWorker] = {}
+        self._cancelled: set[str] = set()
+        self._notes = Notes()
+
+    async def model_changed(self, key: str, value: bytes | None) -> None:
+        """KV `models`: start, change or end a model's worker."""
+        if value is None:
+            worker = self._workers.pop(key, None)
+            if worker:
+                logger.info("model %s is gone", key)
+                self._service.spawn(worker.stop(DRAIN_S), "stopping a worker")
+            return
+        endpoint = await self._endpoint(ModelEndpoint.model_validate_json(value))
+        worker = self._workers.get(key)
+        if worker:
+            await worker.replace_endpoint(endpoint)
+            return
+        self._workers[key] = worker = ModelWorker(
+            self._service.nc, self._service.js, endpoint, self._cancelled, self._notes
+        )
+        await worker.start()
+        logger.info("working for model %s (%s)", key, endpoint.model.name)
+
+    async def evaluation_cancelled(self, key: str, value: bytes | None) -> None:
+        """KV `cancelled`: jobs of these evaluations are acknowledged without a call."""
+        if value is None:
+            self._cancelled.discard(key)
+        else:
+            self._cancelled.add(key)
+
+    async def probe(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Command `predictor.probe` {endpoint}: does it answer?"""
+        endpoint = await self._endpoint(ModelEndpoint.model_validate(body["endpoint"]))
+        try:
+            return (await endpoint.probe()).model_dump(mode="json")
+        finally:
+            await endpoint.aclose()
+
+    async def tick(self) -> None:
+        """Every second: in-progress acknowledgements and notes."""
+        while True:
+            await asyncio.sleep(1)
+            try:
+                for worker in list(self._workers.values()):
+                    await worker.keep_alive()
+                await self._notes.flush(self._service.nc)
+            except Exception as error:
+                logger.warning("cannot report progress to NATS: %s", type(error).__name__)
+
+    async def reconnected(self) -> None:
+        for worker in list(self._workers.values()):
+            await worker.puller.reconnected()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(worker.stop(DRAIN_S) for worker in self._workers.values()))
+
+    async def _endpoint(self, model: ModelEndpoint) -> Endpoint:
+        # Only a model with a key waits for the cipher, and so for the object store.
+        api_key = (await asyncio.shield(self._cipher)).decrypt(model.api_key) if model.api_key else None
+        return Endpoint(model, api_key)

@@ -1,0 +1,222 @@
+"""One model's jobs in this replica: pull, call, publish, acknowledge. In that order, so that a death at any point loses nothing.
+
+This stands on nats-py under FastStream's connection: FastStream's subscribers are fixed at start and cost 0.1 to 0.25 ms a
+message, while here consumers come and go with models and every item passes.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from pydantic import ValidationError
+
+from services.predictor.answers import Answer, CallFailed
+from services.predictor.endpoint import Endpoint
+from services.predictor.retries import pause_before_retry
+from shared import subjects
+from shared.contracts import Job, Note, Outcome, Prediction
+from shared.faults import kill_point
+from shared.provision import MODEL_ACK_WAIT_S
+from shared.pull import ACK, IN_PROGRESS, Puller
+
+logger = logging.getLogger("assay.predictor")
+
+PUBLISH_TIMEOUT_S = 5.0
+
+
+@dataclass
+class Notes:
+    """What a person should hear about retries, coalesced: `flush` sends one note an evaluation and kind with its count."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, evaluation: str, kind: str) -> None:
+        self.counts[evaluation, kind] += 1
+
+    async def flush(self, nc: Client) -> None:
+        counts, self.counts = self.counts, Counter()
+        for (evaluation, kind), count in counts.items():
+            times = f" ({count} calls)" if count > 1 else ""
+            note = Note(evaluation=evaluation, level="warning", message=f"{kind}: calling again{times}")
+            await nc.publish(subjects.notes(evaluation), note.model_dump_json().encode())
+
+
+class ModelWorker:
+    """Works off one model's consumer. The server's `max_ack_pending` bounds the calls over all replicas, so none is bound here."""
+
+    def __init__(self, nc: Client, js: JetStreamContext, endpoint: Endpoint, cancelled: set[str], notes: Notes) -> None:
+        self._nc = nc
+        self._js = js
+        self.endpoint = endpoint
+        self._cancelled = cancelled
+        self._notes = notes
+        self._rng = random.Random()
+        self._under_way: dict[str, float] = {}  # acknowledgement subject -> when the server was last told
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.puller = Puller(nc, subjects.JOBS, subjects.model_consumer(endpoint.model.id), self._take)
+
+    async def start(self) -> None:
+        await self.puller.start()
+
+    async def replace_endpoint(self, endpoint: Endpoint) -> None:
+        """New settings count from the next call on; calls under way end with the old ones."""
+        old, self.endpoint = self.endpoint, endpoint
+        await self._close_when_idle(old)
+
+    async def stop(self, drain_s: float) -> None:
+        """Stop pulling, let calls under way end for `drain_s` seconds, hand the rest back."""
+        await self.puller.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=drain_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.endpoint.aclose()
+
+    async def keep_alive(self) -> None:
+        """Tell the server that long calls are under way; to be called every second."""
+        now = time.monotonic()
+        for reply, told in list(self._under_way.items()):
+            if now - told > MODEL_ACK_WAIT_S / 3:
+                self._under_way[reply] = now
+                await self._nc.publish(reply, IN_PROGRESS)
+
+    async def _close_when_idle(self, endpoint: Endpoint) -> None:
+        tasks = list(self._tasks)
+
+        async def close() -> None:
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await endpoint.aclose()
+
+        # Kept among the tasks' references, or it might be collected before it has run.
+        task = asyncio.create_task(close())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _take(self, message: Msg) -> None:
+        self._under_way[message.reply] = time.monotonic()
+        task = asyncio.create_task(self._handle(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, message: Msg) -> None:
+        handed_back = False
+        try:
+            try:
+                job = Job.model_validate_json(message.data)
+            except ValidationError:
+                # Evidence that the message itself is bad; nothing that a later delivery could mend.
+                logger.error("a job on %s cannot be read and is dropped", message.subject)
+                await self._nc.publish(message.reply, b"+TERM")
+                return
+            if job.evaluation in self._cancelled:
+                await self._nc.publish(message.reply, ACK)
+                return
+            prediction = await self._predict(job)
+            if prediction is None:  # cancelled while it waited to call again
+                await self._nc.publish(message.reply, ACK)
+                return
+            kill_point("predictor.called")
+            await self._publish(prediction)
+            kill_point("predictor.published")
+            await self._nc.publish(message.reply, ACK)
+        except asyncio.CancelledError:
+            handed_back = True
+            raise
+        except Exception:
+            handed_back = True
+            logger.exception("a job on %s failed in the predictor itself; it is handed back", message.subject)
+        finally:
+            told = self._under_way.pop(message.reply)
+            # A nak after `ack_wait` would start a second call beside a redelivered one.
+            if handed_back and time.monotonic() - told < MODEL_ACK_WAIT_S / 2 and self._nc.is_connected:
+                await self._nc.publish(message.reply, b'-NAK {"delay": 1000000000}')
+
+    async def _predict(self, job: Job) -> Prediction | None:
+        """Call until an answer, a last word, or the end of the attempts; None where the evaluation was cancelled meanwhile."""
+        started_at = time.time()
+        attempt = 0
+        while True:
+            attempt += 1
+            began = time.monotonic()
+            try:
+                answer = await self.endpoint.call(job)
+            except CallFailed as failure:
+                latency_ms = (time.monotonic() - began) * 1000
+                pause = pause_before_retry(failure, attempt, self.endpoint.model.max_attempts, self._rng)
+                if pause is None:
+                    outcome = Outcome.INFRA_ERROR if failure.retryable else Outcome.MODEL_ERROR
+                    return _prediction(job, outcome, attempt, started_at, latency_ms, error=failure.message)
+                self._notes.add(job.evaluation, failure.kind)
+                await asyncio.sleep(pause)
+                if job.evaluation in self._cancelled:
+                    return None
+                continue
+            latency_ms = (time.monotonic() - began) * 1000
+            outcome = Outcome.SCORED if answer.output.strip() else Outcome.NO_ANSWER
+            return _prediction(job, outcome, attempt, started_at, latency_ms, answer=answer)
+
+    async def _publish(self, prediction: Prediction) -> None:
+        """Publish until the server has acknowledged; a repeat within the duplicate window is swallowed there."""
+        payload = prediction.model_dump_json(exclude_defaults=True).encode()
+        if len(payload) > self._nc.max_payload:
+            too_large = prediction.model_copy(
+                update={
+                    "output": "",
+                    "outcome": Outcome.MODEL_ERROR,
+                    "error": f"the answer has {len(prediction.output)} characters, more than a message of the broker holds",
+                }
+            )
+            payload = too_large.model_dump_json(exclude_defaults=True).encode()
+        subject = subjects.prediction(prediction.evaluation)
+        while True:
+            try:
+                acknowledged = await self._js.publish_async(
+                    subject, payload, headers={"Nats-Msg-Id": prediction.message_id()}
+                )
+                async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                    await acknowledged
+            except Exception as error:  # the broker away, restarting or full: what was predicted must not be lost
+                logger.warning("cannot publish a prediction: %s; trying again", type(error).__name__)
+                await asyncio.sleep(0.25 + self._rng.random() * 0.5)
+            else:
+                return
+
+
+def _prediction(
+    job: Job,
+    outcome: Outcome,
+    attempts: int,
+    started_at: float,
+    latency_ms: float,
+    *,
+    answer: Answer | None = None,
+    error: str | None = None,
+) -> Prediction:
+    return Prediction(
+        evaluation=job.evaluation,
+        model=job.model,
+        index=job.index,
+        sample=job.sample,
+        round=job.round,
+        dispatch=job.dispatch,
+        item_id=job.item_id,
+        target=job.target,
+        hints=job.hints,
+        scoring=job.scoring,
+        outcome=outcome,
+        output=answer.output if answer else "",
+        error=error,
+        finish_reason=answer.finish_reason if answer else None,
+        usage=answer.usage if answer else None,
+        attempts=attempts,
+        started_at=started_at,
+        latency_ms=round(latency_ms, 3),
+        ttft_ms=round(answer.ttft_s * 1000, 3) if answer and answer.ttft_s is not None else None,
+    )

@@ -1,0 +1,51 @@
+"""The scorer: scores predictions into results, and results into metrics. Any number of replicas share the work.
+
+python -m services.scorer.app
+"""
+
+from faststream import FastStream
+
+from services.scorer.handlers import Scorer
+from shared import subjects
+from shared.service import Service, run, set_up_logging, until_up
+from shared.settings import load_settings
+from shared.steps import on_step
+from shared.storage import mongo
+
+
+async def build() -> FastStream:
+    settings = load_settings()
+    set_up_logging(settings, "scorer")
+    service = Service("scorer", settings)
+    await service.connect()
+    client = mongo.connect(settings)
+    database = client[settings.mongo_database]
+    await until_up(lambda: mongo.provision(database), "MongoDB")
+    service.checks = {
+        "nats": service.nc.flush,
+        "mongodb": lambda: client.admin.command("ping"),
+    }
+
+    scorer = Scorer(service, database)
+    service.command("targets.check")(scorer.check_targets)
+    on_step(service, subjects.SCORER_LANDED, "landed", scorer.all_landed, scorer.refuse)
+    service.hooks = [scorer.reconnected]
+
+    app = FastStream(service.broker, logger=None)
+
+    @app.after_startup
+    async def start() -> None:
+        await scorer.pull()
+        service.spawn(scorer.land_batches(), "landing results")
+
+    @app.on_shutdown
+    async def stop() -> None:
+        await scorer.stop()
+        await service.stop_background()
+        client.close()
+
+    return app
+
+
+if __name__ == "__main__":
+    run(build)

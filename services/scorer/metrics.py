@@ -1,0 +1,240 @@
+"""The numbers of an evaluation, from its results in one pass.
+
+With `total` = all samples and `called` = `total` - `infra_error`:
+
+- `accuracy` = correct / called; `answer_rate` = non-empty outputs / called; `coverage` = called / total; `exact_match` = extracted
+  prediction equals extracted target as text, trimmed / called; `scores` = mean of each per-item score over called, where what has
+  no score (a model error, an empty answer) counts 0; `overall_score` = the main metric.
+- `bounds`, where coverage is under 1: `[worst, best]` of each rate over `total`, were every `infra_error` wrong or right. A score
+  outside 0..1 has no such bounds: null.
+- `accuracy_stderr`: the standard error clustered by item (Miller 2024, 'Adding Error Bars to Evals', arXiv:2411.00640, sections
+  2.1, 2.2 and 3.1), with the usual correction for few clusters:
+  SE^2 = G / (G - 1) * sum over items g of (c_g - k_g * p)^2 / N^2, where item g has k_g called samples, c_g of them correct, there are
+  G items with k_g > 0, N = sum k_g and p = accuracy. With one sample an item this is p (1 - p) / (N - 1), the central limit
+  theorem's; with equally many an item, the standard error of the items' means. Null for G < 2.
+- `accuracy_ci95`: Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22:209-212), z = 1.95996..., which unlike p +- z * SE stays in
+  0..1 and keeps its width where all answers are right or all are wrong. With several samples an item it is taken over the
+  effective number of samples, N / deff with Kish's design effect deff = SE^2 / (p (1 - p) / (N - 1)) >= 1 (Kish 1965, 'Survey Sampling',
+  section 8.2; the interval as in Korn and Graubard 1998, Survey Methodology 24:193-201, with Wilson's form); where p is 0 or 1
+  the data cannot show the effect and G is the effective number.
+- `items_per_s` = results / (last `landed_at` - first `started_at`).
+- `latency_ms`, `ttft_ms`: of called results that have one; percentiles interpolated linearly (Hyndman and Fan 1996, type 7).
+- `tokens`: as the endpoint counted them; `unreported` = results with a call but no count, so that the sums are too small.
+- `retries` = calls beyond the first of each result.
+
+Rates are fractions, null where nothing was called; no value is rounded. Counts are exact integers, and sums of floats go through
+`math.fsum`, so that the same results give the same bits.
+"""
+
+from array import array
+from collections.abc import Mapping
+from fractions import Fraction
+from math import fsum, isfinite, sqrt
+from statistics import NormalDist
+from typing import Any
+
+Z95 = NormalDist().inv_cdf(0.975)
+
+Rate = float | None
+Interval = list[float] | None
+
+
+class Metrics:
+    """Accumulates results and gives the metrics. Memory: a handful of numbers, and 8 bytes a result for each measured column."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._outcomes = {"scored": 0, "no_answer": 0, "model_error": 0, "infra_error": 0}
+        self._correct = 0
+        self._exact = 0
+        self._accuracy = _Clusters()
+        self._scores: dict[str, array[float]] = {}
+        self._columns: dict[str, array[float]] = {"latency_ms": array("d"), "ttft_ms": array("d")}
+        self._tokens = {"prompt": 0, "completion": 0, "total": 0, "unreported": 0}
+        self._attempts = 0
+        self._retries = 0
+        self._first_start: float | None = None
+        self._last_landing: float | None = None
+        self._last: tuple[int, int] = (-1, -1)
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Take one result, as it stands in MongoDB, in the order of (index, sample).
+
+        Raises ValueError where the order is broken, a sample comes twice, or a score is not a finite number.
+        """
+        place = (result["index"], result["sample"])
+        if place <= self._last:
+            raise ValueError(
+                f"results must come in the order of (index, sample), each once: {place} came after {self._last}"
+            )
+        self._last = place
+        outcome = str(result["outcome"])
+        self._outcomes[outcome] += 1
+        self._add_calls(result)
+        if outcome == "infra_error":
+            return
+        correct = outcome == "scored" and bool(result["correct"])
+        self._correct += correct
+        self._accuracy.add(result["index"], correct)
+        for name, column in self._columns.items():
+            if (value := result.get(name)) is not None:
+                column.append(value)
+        if outcome == "scored":
+            prediction, target = result["prediction"], result["target"]
+            self._exact += prediction is not None and target is not None and prediction.strip() == target.strip()
+            for name, value in (result["scores"] or {}).items():
+                if not isfinite(value):
+                    raise ValueError(
+                        f"score {name!r} of item {result['item_id']!r} is {value}, which is not a finite number"
+                    )
+                self._scores.setdefault(name, array("d")).append(value)
+
+    def _add_calls(self, result: Mapping[str, Any]) -> None:
+        attempts = result["attempts"]
+        self._attempts += attempts
+        self._retries += max(attempts - 1, 0)
+        started, landed = result["started_at"], result["landed_at"]
+        if started is not None and (self._first_start is None or started < self._first_start):
+            self._first_start = started
+        if landed is not None and (self._last_landing is None or landed > self._last_landing):
+            self._last_landing = landed
+        usage = result["usage"] or {}
+        prompt, completion, total = (usage.get(f"{part}_tokens") for part in ("prompt", "completion", "total"))
+        if prompt is None and completion is None and total is None:
+            self._tokens["unreported"] += attempts > 0
+            return
+        prompt, completion = prompt or 0, completion or 0
+        self._tokens["prompt"] += prompt
+        self._tokens["completion"] += completion
+        self._tokens["total"] += prompt + completion if total is None else total
+
+    def finish(self, main_metric: str = "accuracy") -> dict[str, Any]:
+        """The metrics as JSON-able values. `main_metric` names `accuracy`, `exact_match`, `answer_rate` or a per-item score.
+
+        Raises ValueError where results are missing or too many, or where no scored result has the main metric.
+        """
+        done = sum(self._outcomes.values())
+        if done != self._total:
+            raise ValueError(f"{done} results came for {self._total} samples")
+        counts = {"accuracy": self._correct, "exact_match": self._exact, "answer_rate": self._outcomes["scored"]}
+        infra = self._outcomes["infra_error"]
+        called = self._total - infra
+        rates = {name: _rate(count, called) for name, count in counts.items()}
+        scores = {name: _rate(fsum(self._scores[name]), called) for name in sorted(self._scores)}
+        main = rates | scores
+        if main_metric not in main:
+            if self._outcomes["scored"]:
+                raise ValueError(f"no result has the main metric {main_metric!r}; there are {', '.join(main)}")
+            main[main_metric] = _rate(0, called)
+        stderr, effective = self._accuracy.error()
+        metrics: dict[str, Any] = {
+            "total": self._total,
+            "called": called,
+            "correct": self._correct,
+            **self._outcomes,
+            "overall_score": main[main_metric],
+            **rates,
+            "coverage": _rate(called, self._total),
+            "scores": scores,
+            "accuracy_stderr": stderr,
+            "accuracy_ci95": None if effective is None else wilson(self._correct / called, effective),
+            "items_per_s": self._items_per_s(done),
+            **{name: _spread(column) for name, column in self._columns.items()},
+            "tokens": dict(self._tokens),
+            "attempts": self._attempts,
+            "retries": self._retries,
+        }
+        if infra:
+            score_bounds = {name: _score_bounds(self._scores[name], infra, self._total) for name in scores}
+            bounds: dict[str, Any] = {
+                name: [count / self._total, (count + infra) / self._total] for name, count in counts.items()
+            }
+            bounds["overall_score"] = (bounds | score_bounds).get(main_metric, [0.0, infra / self._total])
+            metrics["bounds"] = bounds | {"scores": score_bounds}
+        return metrics
+
+    def _items_per_s(self, done: int) -> float | None:
+        if self._first_start is None or self._last_landing is None or self._last_landing <= self._first_start:
+            return None
+        return done / (self._last_landing - self._first_start)
+
+
+class _Clusters:
+    """The clustered standard error of a proportion, from exact sums over items: sum c^2, sum c k and sum k^2 suffice for
+    N^2 * sum (c - k p)^2 = N^2 sum c^2 - 2 N C sum c k + C^2 sum k^2, with C = sum c."""
+
+    def __init__(self) -> None:
+        self._index: int | None = None
+        self._called = self._correct = 0
+        self._items = self._sum_k = self._sum_c = self._sum_kk = self._sum_ck = self._sum_cc = 0
+
+    def add(self, index: int, correct: bool) -> None:
+        if index != self._index:
+            self._close()
+            self._index = index
+        self._called += 1
+        self._correct += correct
+
+    def _close(self) -> None:
+        k, c = self._called, self._correct
+        self._items += k > 0
+        self._sum_k += k
+        self._sum_c += c
+        self._sum_kk += k * k
+        self._sum_ck += c * k
+        self._sum_cc += c * c
+        self._called = self._correct = 0
+
+    def error(self) -> tuple[float | None, float | None]:
+        """Standard error (None below two items), and the effective number of samples (None where nothing was called)."""
+        self._close()
+        items, n, c = self._items, self._sum_k, self._sum_c
+        if n == 0:
+            return None, None
+        if items < 2:
+            return None, float(items)
+        squares = n * n * self._sum_cc - 2 * n * c * self._sum_ck + c * c * self._sum_kk
+        variance = Fraction(items * squares, (items - 1) * n**4)
+        if c in (0, n):
+            return 0.0, float(items)
+        simple = Fraction(c * (n - c), n * n * (n - 1))
+        return sqrt(variance), float(n / max(variance / simple, Fraction(1)))
+
+
+def wilson(rate: float, n: float) -> list[float]:
+    """Wilson's 95 % score interval of a proportion `rate` among `n` > 0 (possibly effective) trials, as `[low, high]`."""
+    scale = 1 + Z95**2 / n
+    centre = (rate + Z95**2 / (2 * n)) / scale
+    half = Z95 * sqrt(rate * (1 - rate) / n + Z95**2 / (4 * n * n)) / scale
+    return [0.0 if rate == 0 else max(0.0, centre - half), 1.0 if rate == 1 else min(1.0, centre + half)]
+
+
+def _rate(part: float, whole: int) -> Rate:
+    return part / whole if whole else None
+
+
+def _score_bounds(column: "array[float]", infra: int, total: int) -> Interval:
+    if min(column) < 0 or max(column) > 1:
+        return None
+    known = fsum(column)
+    return [known / total, (known + infra) / total]
+
+
+def _spread(column: "array[float]") -> dict[str, float] | None:
+    """Median, 95th percentile, mean and maximum; None for an empty column."""
+    if not column:
+        return None
+    ordered = array("d", sorted(column))
+    return {
+        "p50": _percentile(ordered, 0.5),
+        "p95": _percentile(ordered, 0.95),
+        "mean": fsum(ordered) / len(ordered),
+        "max": ordered[-1],
+    }
+
+
+def _percentile(ordered: "array[float]", fraction: float) -> float:
+    at = (len(ordered) - 1) * fraction
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)

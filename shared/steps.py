@@ -1,0 +1,77 @@
+"""Steps of an evaluation that another service asks for, over LIFECYCLE: done at least once, whoever dies meanwhile.
+
+A step is acknowledged when it is done. While a part is away it is tried again for ever; where it fails by itself, it is
+refused with its reason after a few tries, so that the evaluation ends instead of hanging.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsMessage, PullSub
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from shared import subjects
+from shared.contracts import Step
+from shared.provision import LIFECYCLE_ACK_WAIT_S
+from shared.service import Service
+from shared.storage.mongo import OUTAGES
+from shared.storage.objects import ObjectStoreError
+
+logger = logging.getLogger("assay.steps")
+
+TRIES = 5
+AWAY = (*OUTAGES, NatsError, ObjectStoreError, TimeoutError, OSError)
+
+Handler = Callable[[Step], Awaitable[None]]
+Refuse = Callable[[Step, str], Awaitable[None]]
+
+
+def on_step(service: Service, consumer: str, verb: str, handler: Handler, refuse: Refuse) -> None:
+    """Handle every `evaluations.<id>.<verb>` through a durable consumer that all replicas share."""
+
+    @service.broker.subscriber(
+        subjects.lifecycle("*", verb),
+        stream=JStream(subjects.LIFECYCLE, declare=False),
+        durable=consumer,
+        pull_sub=PullSub(batch_size=1, timeout=30),
+        max_workers=8,
+        ack_policy=AckPolicy.MANUAL,
+    )
+    async def handle(message: NatsMessage) -> None:
+        try:
+            step = Step.model_validate_json(message.body)
+        except ValidationError:
+            logger.error("a step on %s cannot be read and is dropped", message.raw_message.subject)
+            await message.reject()
+            return
+        tries = message.raw_message.metadata.num_delivered or 1
+        alive = asyncio.create_task(_keep_alive(message))
+        try:
+            await handler(step)
+        except AWAY as error:
+            logger.warning("%s of %s waits: %s", verb, step.evaluation, error or type(error).__name__)
+            await message.nack(delay=1)
+        except Exception as error:
+            logger.exception("%s of %s failed (try %d)", verb, step.evaluation, tries)
+            if tries < TRIES:
+                await message.nack(delay=1)
+            else:
+                await refuse(step, f"the {service.name} cannot do this: {type(error).__name__}; its log says more")
+                await service.nc.publish(subjects.lifecycle(step.evaluation, "refused"), message.body)
+                await message.ack()
+        else:
+            await message.ack()
+        finally:
+            alive.cancel()
+
+
+async def _keep_alive(message: NatsMessage) -> None:
+    while True:
+        await asyncio.sleep(LIFECYCLE_ACK_WAIT_S / 3)
+        try:
+            await message.in_progress()
+        except NatsError as error:
+            logger.warning("cannot say that a step is in progress: %s", type(error).__name__)

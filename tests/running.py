@@ -1,0 +1,133 @@
+"""What end-to-end tests hold in hand: a running stack, its sample endpoint, and the means to kill parts of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+import assay
+from deploy.embedded.stack import Stack
+from shared.api import Evaluation, Model
+
+ROOT = Path(__file__).parent.parent
+WORD_PROBLEMS = ROOT / "environments" / "word-problems"
+
+
+class EndpointProcess:
+    """The sample endpoint in a process of its own, with its controls."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "assay.sample_endpoint", "--port", "0", *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        self.url = next(word.rstrip("/.") for word in line.split() if word.startswith("http")).removesuffix("/v1")
+        self.base_url = f"{self.url}/v1"
+
+    def stats(self) -> dict[str, Any]:
+        """Counts by model."""
+        found: dict[str, Any] = httpx.get(f"{self.url}/stats").raise_for_status().json()
+        return found
+
+    def reset(self) -> None:
+        httpx.post(f"{self.url}/reset").raise_for_status()
+
+    def behave(self, **behaviour: Any) -> None:
+        httpx.post(f"{self.url}/behaviour", json=behaviour).raise_for_status()
+
+    def gate(self, *, closed: bool) -> None:
+        httpx.post(f"{self.url}/gate", json={"closed": closed}).raise_for_status()
+
+    def wait(self, timeout: float = 30, **condition: Any) -> None:
+        """Until so many calls are `in_flight`, or so many `requests` came."""
+        query = {**condition, "timeout_s": timeout}
+        httpx.get(f"{self.url}/wait", params=query, timeout=timeout + 5).raise_for_status()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+class RunningStack:
+    """The embedded stack on a free port, with a sample endpoint and kill points armed."""
+
+    def __init__(self, data: Path, predictors: int = 2, endpoint: Sequence[str] = (), **environment: str) -> None:
+        self.data = data
+        self.faults = data / "faults"
+        self.faults.mkdir(parents=True, exist_ok=True)
+        self._endpoint_arguments = endpoint
+        self.embedded = Stack(
+            data, port=0, predictors=predictors, environment={"ASSAY_FAULTS": str(self.faults), **environment}
+        )
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.endpoint = EndpointProcess(*self._endpoint_arguments)
+        self._exits.callback(self.endpoint.stop)
+        self.embedded.up()
+        self._exits.callback(self.embedded.down)
+        self.client = self._exits.enter_context(assay.Client(self.url))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.close()
+
+    @property
+    def url(self) -> str:
+        return self.embedded.url
+
+    def arm(self, point: str) -> None:
+        """The next process that passes this kill point dies there."""
+        (self.faults / point).touch()
+
+    def armed(self, point: str) -> bool:
+        return (self.faults / point).exists()
+
+    def pids(self, part: str) -> list[int]:
+        return [row.pid for row in self.embedded.status() if row.part.split("-")[0] == part and row.pid]
+
+    def kill(self, part: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to every process of a part."""
+        for pid in self.pids(part):
+            os.kill(pid, how)
+
+    def push_sample_environment(self) -> str:
+        return self.client.environments.push(WORD_PROBLEMS).slug
+
+    def add_model(self, name: str, *, model: str | None = None, **settings: Any) -> Model:
+        return self.client.models.add(name, base_url=self.endpoint.base_url, model=model or name, **settings)
+
+    def evaluate(self, environment: str, models: Sequence[Model], **settings: Any) -> list[Evaluation]:
+        started = self.client.evaluations.start(environment, models=[model.id for model in models], **settings)
+        return started.evaluations
+
+    def wait(self, evaluations: Sequence[Evaluation], timeout: float = 90) -> list[Evaluation]:
+        return [self.client.evaluations.wait(evaluation.id, timeout=timeout) for evaluation in evaluations]
+
+    def rows(self, evaluation: Evaluation) -> list[dict[str, Any]]:
+        """Every row of the evaluation, in order, without what differs between two runs (times and attempts)."""
+        varying = {"latency_ms", "ttft_ms", "attempts"}
+        return [
+            row.model_dump(mode="json", exclude=varying) for row in self.client.evaluations.results(evaluation.id)
+        ]
+
+    def file(self, evaluation: Evaluation, name: str) -> bytes:
+        answer = httpx.get(f"{self.url}/v1/evaluations/{evaluation.id}/files/{name}", timeout=60)
+        return answer.raise_for_status().content
+
+    def lines(self, evaluation: Evaluation, name: str) -> list[Any]:
+        return [json.loads(line) for line in self.file(evaluation, name).splitlines()]
