@@ -121,9 +121,7 @@ class RunningStack:
     def rows(self, evaluation: Evaluation) -> list[dict[str, Any]]:
         """Every row of the evaluation, in order, without what differs between two runs (times and attempts)."""
         varying = {"latency_ms", "ttft_ms", "attempts"}
-        return [
-            row.model_dump(mode="json", exclude=varying) for row in self.client.evaluations.results(evaluation.id)
-        ]
+        return [row.model_dump(mode="json", exclude=varying) for row in self.client.evaluations.results(evaluation.id)]
 
     def file(self, evaluation: Evaluation, name: str) -> bytes:
         answer = httpx.get(f"{self.url}/v1/evaluations/{evaluation.id}/files/{name}", timeout=60)

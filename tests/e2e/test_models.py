@@ -1,0 +1,188 @@
+"""Models: endpoints that misbehave, keys that stay secret, predictors that come and go."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deploy.embedded.ports import free
+from tests.running import ROOT, EndpointProcess, RunningStack
+
+
+def test_a_model_that_does_not_answer_is_registered_and_its_evaluation_waits(stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    (port,) = free(1)
+    model = stack.client.models.add("late", base_url=f"http://127.0.0.1:{port}/v1", model="sample-95")
+    assert model.status == "unreachable"
+    assert "refused" in model.status_detail
+    evaluation = stack.evaluate("word-problems", [model], limit=10)[0]
+    for event in stack.client.events(evaluation.id):
+        if "Waiting for model late" in event.data.get("message", ""):
+            break
+    assert stack.client.evaluations.get(evaluation.id).status == "queued"
+    endpoint = EndpointProcess("--port", str(port))
+    try:
+        done = stack.wait([evaluation])[0]
+    finally:
+        endpoint.stop()
+    assert done.status == "completed"
+    assert done.progress.scored == 10
+    assert stack.client.models.get(model.id).status == "running"
+
+
+def test_an_api_key_is_used_and_never_shown(stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    secret = "sk-not-to-be-seen-1234567890"
+    endpoint = EndpointProcess("--api-key", secret)
+    try:
+        added = httpx.post(
+            f"{stack.url}/v1/models",
+            json={"name": "keyed", "base_url": endpoint.base_url, "model": "sample-95", "api_key": secret},
+        )
+        assert added.status_code == 201
+        model = stack.client.models.get(added.json()["id"])
+        assert model.has_api_key
+        assert model.status == "running"
+        done = stack.wait(stack.evaluate("word-problems", [model], limit=20))[0]
+    finally:
+        endpoint.stop()
+    assert done.progress.scored == 20
+    answers = [
+        added.text,
+        httpx.get(f"{stack.url}/v1/models").text,
+        httpx.get(f"{stack.url}/v1/evaluations/{done.id}").text,
+    ]
+    answers += [httpx.get(f"{stack.url}/v1/evaluations/{done.id}/events").text]
+    answers += [stack.file(done, file.name).decode("latin-1") for file in stack.client.evaluations.files(done.id)]
+    assert all(secret not in answer for answer in answers)
+    # Nowhere on disk either: not in a log, not in the broker's files, not in MongoDB's.
+    found = subprocess.run(["grep", "-rl", secret, str(stack.data)], capture_output=True, text=True, check=False)
+    assert found.stdout == ""
+
+
+def test_a_wrong_key_is_told_by_the_probe(stack: RunningStack) -> None:
+    endpoint = EndpointProcess("--api-key", "right")
+    try:
+        model = stack.client.models.add("locked", base_url=endpoint.base_url, model="sample-95", api_key="wrong")
+    finally:
+        endpoint.stop()
+    assert model.status == "unreachable"
+    assert "401" in model.status_detail
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "settings"),
+    [
+        ({"error_500_rate": 0.2, "html_errors": True}, {}),
+        ({"cut_rate": 0.15, "malformed_rate": 0.15}, {}),
+        ({"max_concurrent": 3, "retry_after_s": 0}, {}),
+        ({"token_ms": 1, "reasoning": True}, {"stream": True}),
+        ({"cut_rate": 0.2}, {"stream": True}),
+        ({"no_usage": True, "finish_reason": None}, {"api": "completions"}),
+        ({"hang_rate": 0.1}, {"timeout_s": 0.5}),
+    ],
+)
+def test_an_endpoint_as_they_are_changes_no_score(
+    stack: RunningStack, behaviour: dict[str, object], settings: dict[str, object]
+) -> None:
+    stack.push_sample_environment()
+    reference = stack.wait(stack.evaluate("word-problems", [stack.add_model("sample-80")], limit=60))[0]
+    model = stack.add_model("sample-80", max_attempts=12, **settings)
+    stack.endpoint.behave(**behaviour)
+    try:
+        done = stack.wait(stack.evaluate("word-problems", [model], limit=60))[0]
+    finally:
+        stack.endpoint.behave()
+    assert done.metrics is not None
+    assert reference.metrics is not None
+    assert done.progress.scored == 60
+    assert done.metrics["correct"] == reference.metrics["correct"]
+    if settings.get("stream"):
+        assert done.metrics["ttft_ms"]["p50"] > 0
+    if "no_usage" in behaviour:
+        assert done.metrics["tokens"]["unreported"] == 60
+
+
+def test_outcomes_are_told_apart_and_a_redrive_calls_only_what_failed(stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    model = stack.add_model("sample-80", max_attempts=1)
+    rows = list(stack.client.environments.items("word-problems", "dev"))
+    stack.endpoint.reset()
+    stack.endpoint.behave(error_500_rate=0.3, empty_rate=0.1, error_400=rows[0].input[:60], seed=7)
+    first = stack.wait(stack.evaluate("word-problems", [model], phase="dev"))[0]
+    stack.endpoint.behave()
+    assert first.metrics is not None
+    failed = first.progress.infra_error
+    assert failed > 0
+    assert first.progress.no_answer > 0
+    assert first.progress.model_error >= 1
+    assert first.metrics["coverage"] == (100 - failed) / 100
+    worst, best = first.metrics["bounds"]["accuracy"]
+    assert worst == first.metrics["correct"] / 100
+    assert best == (first.metrics["correct"] + failed) / 100
+    stats = stack.endpoint.stats()["sample-80"]
+    assert stats["errors_500"] == failed
+
+    again = stack.client.evaluations.redrive(first.id)
+    assert again.status == "running"
+    # The former round's scores and files are served meanwhile.
+    assert again.metrics == first.metrics
+    second = stack.wait([again])[0]
+    assert second.round == 1
+    assert second.metrics is not None
+    assert second.progress.infra_error == 0
+    assert second.metrics["coverage"] == 1
+    assert worst <= second.metrics["accuracy"] <= best
+    assert stack.endpoint.stats()["sample-80"]["requests"] == 100 + failed
+    assert len(stack.lines(second, "predictions.jsonl")) == 100
+
+
+def test_several_samples_an_item_are_one_row(stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    model = stack.add_model("sample-80")
+    done = stack.wait(stack.evaluate("word-problems", [model], limit=10, samples_per_item=3))[0]
+    assert done.progress.total == 30
+    rows = list(stack.client.evaluations.results(done.id))
+    assert len(rows) == 10
+    assert all(row.samples is not None and [sample.sample for sample in row.samples] == [0, 1, 2] for row in rows)
+    assert len(stack.lines(done, "predictions.jsonl")) == 30
+
+
+def test_requests_per_minute_bound_the_fleet(stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    model = stack.add_model("sample-95", requests_per_minute=600)
+    done = stack.wait(stack.evaluate("word-problems", [model], limit=40))[0]
+    assert done.started_at is not None
+    assert done.finished_at is not None
+    # 10 a second, of which one second's worth may come at once.
+    assert (done.finished_at - done.started_at).total_seconds() >= 2.9
+
+
+def test_a_predictor_started_by_hand_in_mid_run_takes_its_share(stack: RunningStack, tmp_path: Path) -> None:
+    stack.push_sample_environment()
+    model = stack.add_model("sample-95", max_concurrency=12)
+    stack.endpoint.gate(closed=True)
+    evaluation = stack.evaluate("word-problems", [model], phase="test")[0]
+    stack.endpoint.wait(in_flight=12)
+    needed = ("ASSAY_NATS_URL", "ASSAY_NATS_TOKEN", "ASSAY_S3_ENDPOINT", "ASSAY_S3_ACCESS_KEY", "ASSAY_S3_SECRET_KEY")
+    settings = {name: stack.embedded.environment[name] for name in needed}
+    faults = tmp_path / "faults"
+    faults.mkdir()
+    (faults / "predictor.called").touch()
+    environment = {"PATH": os.environ["PATH"], "ASSAY_FAULTS": str(faults), **settings}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.predictor.app"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        assert any("sample-95" in line for line in process.stdout), "it has not taken up the model"
+        stack.endpoint.gate(closed=False)
+        # It dies at its first call, by which it has shown that it takes its share; what it held is taken over.
+        assert process.wait(30) == -9
+    finally:
+        process.kill()
+    done = stack.wait([evaluation])[0]
+    assert done.progress.scored == 400
