@@ -141,13 +141,12 @@ class Step(Wire):
 
     `created` (orchestrator -> artifacts) asks for submission.zip, `submitted` answers. `landed` (orchestrator -> scorer) asks
     for metrics, `scored` (scorer -> artifacts) says they are in MongoDB and asks for the files, `stored` says that those are
-    verified. `failed` carries `error`: the step cannot be done. What was done is in MongoDB (`scores`, `filesets`); the message
+    verified. `refused`: the step cannot be done. What was done, or why not, is in MongoDB (`scores`, `filesets`); the message
     only says so.
     """
 
     evaluation: str
     round: int = 0
-    error: str | None = None
 
 
 class FileEntry(BaseModel):

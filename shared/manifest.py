@@ -96,7 +96,7 @@ class NumericScoring(Strict):
     """The last number of the answer, compared exactly; `tolerance` > 0 allows an absolute difference."""
 
     scorer: Literal["numeric"]
-    tolerance: float = Field(default=0, ge=0)
+    tolerance: float = Field(default=0, ge=0, allow_inf_nan=False)
 
 
 class ExactMatchScoring(Strict):

@@ -128,6 +128,12 @@ class Service:
         task.add_done_callback(self._background.discard)
         return task
 
+    async def nats_answers(self) -> None:
+        """A round trip. Raises where there is no connection: `flush` alone returns at once while one is being made."""
+        if not self.nc.is_connected:
+            raise Unavailable("no connection to NATS")
+        await self.nc.flush(timeout=2)
+
     async def stop_background(self) -> None:
         """Cancel what `spawn` has started, and wait for it."""
         for task in self._background:

@@ -38,7 +38,7 @@ class EndpointProcess:
 
     def stats(self) -> dict[str, Any]:
         """Counts by model."""
-        found: dict[str, Any] = httpx.get(f"{self.url}/stats").raise_for_status().json()
+        found: dict[str, Any] = httpx.get(f"{self.url}/stats").raise_for_status().json()["models"]
         return found
 
     def reset(self) -> None:

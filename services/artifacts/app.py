@@ -27,7 +27,7 @@ async def build() -> FastStream:
     await until_up(lambda: mongo.provision(database), "MongoDB")
     await until_up(objects.provision, "the object store")
     service.checks = {
-        "nats": service.nc.flush,
+        "nats": service.nats_answers,
         "mongodb": lambda: client.admin.command("ping"),
         "objects": objects.reachable,
     }

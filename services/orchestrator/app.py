@@ -30,7 +30,7 @@ async def build() -> FastStream:
     leases = await service.js.key_value(subjects.KV_LEASES)
     await until_up(lambda: make_key(settings, objects, leases), "the object store")
     service.checks = {
-        "nats": service.nc.flush,
+        "nats": service.nats_answers,
         "mongodb": lambda: client.admin.command("ping"),
     }
 

@@ -86,6 +86,7 @@ class Rate:
             return
         elapsed = now - self.at
         if elapsed >= 0.1:
-            weight = 1 - math.exp(-elapsed / 2)
+            # The first measurement stands for itself; an average that starts at nought would lag for seconds.
+            weight = 1 - math.exp(-elapsed / 2) if self.per_s else 1.0
             self.per_s += weight * (self.pending / elapsed - self.per_s)
             self.pending, self.at = 0, now

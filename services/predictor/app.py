@@ -22,7 +22,7 @@ async def build() -> FastStream:
     service = Service("predictor", settings)
     await service.connect()
     objects = Objects(settings)
-    service.checks = {"nats": service.nc.flush, "objects": objects.reachable}
+    service.checks = {"nats": service.nats_answers, "objects": objects.reachable}
 
     cipher = asyncio.ensure_future(until_up(lambda: load_cipher(settings, objects), "the object store"))
     predictor = Predictor(service, cipher)

@@ -22,7 +22,7 @@ async def build() -> FastStream:
     database = client[settings.mongo_database]
     await until_up(lambda: mongo.provision(database), "MongoDB")
     service.checks = {
-        "nats": service.nc.flush,
+        "nats": service.nats_answers,
         "mongodb": lambda: client.admin.command("ping"),
     }
 

@@ -51,7 +51,7 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 def said(body: dict[str, Any]) -> str:
     """Everything that a reader of the problem sees."""
-    return body["detail"] + " " + " ".join(f"{error['loc']} {error['msg']}" for error in body.get("errors", []))
+    return f"{body['detail']} " + " ".join(f"{error['loc']} {error['msg']}" for error in body.get("errors", []))
 
 
 BAD_BUNDLES: dict[str, tuple[bytes, list[str]]] = {
@@ -73,7 +73,7 @@ BAD_BUNDLES: dict[str, tuple[bytes, list[str]]] = {
                 "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}",
             )
         ),
-        ["template", "took"],
+        ["template", "endless loop"],
     ),
     "a target without a number": (
         bundle(rows='{"id": "a", "question": "?", "answer": "four"}\n'),

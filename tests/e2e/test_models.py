@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -86,7 +87,7 @@ def test_a_wrong_key_is_told_by_the_probe(stack: RunningStack) -> None:
     ],
 )
 def test_an_endpoint_as_they_are_changes_no_score(
-    stack: RunningStack, behaviour: dict[str, object], settings: dict[str, object]
+    stack: RunningStack, behaviour: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     stack.push_sample_environment()
     reference = stack.wait(stack.evaluate("word-problems", [stack.add_model("sample-80")], limit=60))[0]
@@ -178,7 +179,7 @@ def test_a_predictor_started_by_hand_in_mid_run_takes_its_share(stack: RunningSt
     )
     try:
         assert process.stdout
-        assert any("sample-95" in line for line in process.stdout), "it has not taken up the model"
+        assert any(model.id in line for line in process.stdout), "it has not taken up the model"
         stack.endpoint.gate(closed=False)
         # It dies at its first call, by which it has shown that it takes its share; what it held is taken over.
         assert process.wait(30) == -9

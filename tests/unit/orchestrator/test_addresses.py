@@ -61,4 +61,6 @@ async def test_a_name_that_does_not_resolve_is_registered_all_the_same() -> None
 
 
 def test_private_and_loopback_addresses_are_allowed() -> None:
-    assert not any(refused(ipaddress.ip_address(address)) for address in ("127.0.0.1", "10.0.0.1", "192.168.1.1", "::1"))
+    assert not any(
+        refused(ipaddress.ip_address(address)) for address in ("127.0.0.1", "10.0.0.1", "192.168.1.1", "::1")
+    )

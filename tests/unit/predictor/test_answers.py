@@ -40,7 +40,10 @@ def test_an_ordinary_chat_answer() -> None:
     [
         ({"message": {"content": "a"}, "finish_reason": None}, "a"),
         ({"message": {"content": None, "reasoning_content": "hm"}, "finish_reason": "length"}, ""),
-        ({"message": {"content": [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]}}, "ab"),
+        (
+            {"message": {"content": [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]}},
+            "ab",
+        ),
         ({"message": {"content": "b", "reasoning_content": "hm"}}, "b"),
         ({"text": "plain"}, "plain"),
         ({"message": {"content": ""}}, ""),

@@ -1,0 +1,57 @@
+# Every target installs what it needs into .venv first; nothing else on the machine changes.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first Python that is new enough; `make PYTHON=/path/to/python3` names another one.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help demo test lint up down bench lock secrets clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 \t\2/p' Makefile | expand -t 16
+
+demo: $(STAMP) ## evaluate the sample models on the sample environment and show the scores
+	@$(BIN)/python -m assay.demo
+
+test: lint ## lint and the whole test suite
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## lint, format and type checks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+up: $(STAMP) ## start the stack in the background (ASSAY_PORT, ASSAY_DATA, ASSAY_PREDICTORS)
+	@$(BIN)/assay up
+
+down: $(STAMP) ## stop it; its data stays
+	@$(BIN)/assay down
+
+bench: $(STAMP) ## the benchmarks
+	@$(BIN)/python -m bench
+
+lock: $(STAMP) ## resolve the pinned requirements anew
+	@command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install -qq uv
+	@PATH="$$PATH:$(CURDIR)/$(BIN)"; export PATH; set -e; \
+	compile="uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header"; \
+	$$compile pyproject.toml -o requirements.lock; \
+	$$compile pyproject.toml --extra dev -o requirements-dev.lock
+
+secrets: ## make .env with random secrets for docker compose, if there is none
+	@$(if $(PYTHON),$(PYTHON),python3) -m deploy.make_secrets
+
+clean: ## delete what was installed and cached here; data of stacks (ASSAY_DATA) stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Assay needs Python 3.11 or later: install it, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) \
+		|| { echo "$(PYTHON) cannot make a virtual environment: install python3-venv (Debian, Ubuntu) or a full Python" >&2; exit 1; }
+	@echo "Installing the pinned Python packages into $(VENV): about 180 MB to download, the first time"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
+	@touch $@

@@ -1,0 +1,176 @@
+"""`assay model ...`: models; and how a model is found by what a person calls it."""
+
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from assay.calls import ModelOptions
+from assay.client import Client
+from assay.errors import InvalidInput
+from assay.render import NONE, facts, moment, number, plain, short, table
+from assay.session import FAILED, Json, session
+from shared.api import Model
+from shared.contracts import ModelSource, ModelStatus
+
+app = typer.Typer(no_args_is_help=True, help="Models: what is evaluated.", rich_markup_mode=None)
+
+
+def pick(models: Iterable[Model], wanted: str) -> Model:
+    """The model with this id, else the only one with this name. Raises `InvalidInput` saying which there are."""
+    known = [*models]
+    named = [model for model in known if model.id == wanted] or [model for model in known if model.name == wanted]
+    match named:
+        case [model]:
+            return model
+        case []:
+            names = [model.name for model in known]
+            like = get_close_matches(wanted, names, n=3) or names[:10]
+            raise InvalidInput(f"no model is called {wanted!r}; there are: {', '.join(like) or 'none yet'}")
+        case _:
+            ids = ", ".join(model.id for model in named)
+            raise InvalidInput(f"{len(named)} models are called {wanted!r}; say which one by its id: {ids}")
+
+
+def find(client: Client, wanted: str) -> Model:
+    return pick(client.models.list(), wanted)
+
+
+def _key(api_key: str | None, variable: str | None) -> str | None:
+    if api_key is not None and variable is not None:
+        raise typer.BadParameter("give --api-key or --api-key-env, not both")
+    if variable is None:
+        return api_key
+    if not os.environ.get(variable):
+        raise typer.BadParameter(f"the variable {variable} is not set", param_hint="--api-key-env")
+    return os.environ[variable]
+
+
+def _details(model: Model) -> list[tuple[str, object]]:
+    return [
+        ("Model", model.name),
+        ("Id", model.id),
+        ("Status", f"{model.status.value} {model.status_detail}".strip()),
+        ("Since", moment(model.status_since)),
+        ("Latency", number(model.latency_ms, 1, " ms")),
+        ("Source", model.source.value),
+        ("Endpoint", model.base_url),
+        ("Its name there", model.model),
+        ("API", f"{model.api}{', streamed' if model.stream else ''}"),
+        ("API key", "yes" if model.has_api_key else "no"),
+        ("Calls at once", model.max_concurrency),
+        ("Calls a minute", model.requests_per_minute or NONE),
+        ("Timeout", f"{model.timeout_s:g} s"),
+        ("Attempts", model.max_attempts),
+    ]
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Free text; what tables show.")],
+    base_url: Annotated[str, typer.Option(help="Ends before /chat/completions: http://127.0.0.1:11434/v1")],
+    model: Annotated[str, typer.Option(help="Its name at the endpoint: qwen2.5:7b")],
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="VAR", help="The variable that holds the endpoint's key; stays out of the history."),
+    ] = None,
+    api_key: Annotated[str | None, typer.Option(help="The endpoint's key itself.")] = None,
+    source: Annotated[ModelSource | None, typer.Option()] = None,
+    api: Annotated[str | None, typer.Option(help="chat (default) or completions.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Ask for streamed answers: adds the time to the first token.")
+    ] = False,
+    max_concurrency: Annotated[int | None, typer.Option(help="Most calls at once.")] = None,
+    requests_per_minute: Annotated[float | None, typer.Option()] = None,
+    timeout_s: Annotated[float | None, typer.Option(help="For one call, in seconds.")] = None,
+    connect_timeout_s: Annotated[float | None, typer.Option()] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="Calls for one sample before it is an infra_error.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Register a model."""
+    found = session(ctx, as_json)
+    given = {
+        "api_key": _key(api_key, api_key_env),
+        "source": source.value if source else None,
+        "api": api,
+        "stream": stream or None,
+        "max_concurrency": max_concurrency,
+        "requests_per_minute": requests_per_minute,
+        "timeout_s": timeout_s,
+        "connect_timeout_s": connect_timeout_s,
+        "max_attempts": max_attempts,
+    }
+    options: ModelOptions = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
+    with found.client() as client:
+        added = client.models.add(name, base_url=base_url, model=model, **options)
+    if found.json:
+        found.document(added)
+    else:
+        detail = f" ({short(added.status_detail, 100)})" if added.status_detail else ""
+        found.out.print(Text(plain(f"{added.name} is {added.id}: {added.status.value}{detail}")), soft_wrap=True)
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    source: Annotated[ModelSource | None, typer.Option()] = None,
+    status: Annotated[ModelStatus | None, typer.Option()] = None,
+    as_json: Json = False,
+) -> None:
+    """List the models."""
+    found = session(ctx, as_json)
+    with found.client() as client:
+        models = [*client.models.list(source.value if source else None, status.value if status else None)]
+    if found.json:
+        found.document(models)
+        return
+    rows = [
+        (m.name, m.id, m.source.value, m.status.value, number(m.latency_ms), m.model, m.base_url, m.max_concurrency)
+        for m in models
+    ]
+    columns = ("Model", "Id", "Source", "Status", ">Latency ms", "Its name there", "Endpoint", ">At once")
+    found.out.print(table(columns, rows))
+
+
+@app.command()
+def show(ctx: typer.Context, model: str, as_json: Json = False) -> None:
+    """Show a model."""
+    found = session(ctx, as_json)
+    with found.client() as client:
+        shown = find(client, model)
+    if found.json:
+        found.document(shown)
+    else:
+        found.out.print(facts(_details(shown)))
+
+
+@app.command()
+def probe(ctx: typer.Context, model: str, as_json: Json = False) -> None:
+    """Ask a model's endpoint now. Exit 0 only if it answers."""
+    found = session(ctx, as_json)
+    with found.client() as client:
+        probed = client.models.probe(find(client, model).id)
+    if found.json:
+        found.document(probed)
+    else:
+        line = f"{probed.name}: {probed.status.value}  {probed.status_detail}  {number(probed.latency_ms, 1, ' ms')}"
+        found.out.print(Text(plain(line)), soft_wrap=True)
+    if probed.status is not ModelStatus.RUNNING:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def rm(ctx: typer.Context, model: str, as_json: Json = False) -> None:
+    """Remove a model; its evaluations stay."""
+    found = session(ctx, as_json)
+    with found.client() as client:
+        removed = find(client, model)
+        client.models.delete(removed.id)
+    if found.json:
+        found.document({"deleted": removed.id})
+    else:
+        found.out.print(Text(plain(f"removed {removed.name} ({removed.id})")))

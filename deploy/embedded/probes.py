@@ -1,0 +1,56 @@
+"""Whether a part answers: one question each, with an answer within a second or none."""
+
+import socket
+
+import httpx
+import pymongo
+import pymongo.errors
+
+from deploy.embedded.ports import LOOPBACK
+
+TIMEOUT_S = 1.0
+
+
+def nats(port: int) -> bool:
+    """The server greets each client with an INFO line, and listens only after JetStream has recovered."""
+    try:
+        with socket.create_connection((LOOPBACK, port), TIMEOUT_S) as connection:
+            connection.settimeout(TIMEOUT_S)
+            return connection.recv(5) == b"INFO "
+    except OSError:
+        return False
+
+
+def mongo(url: str) -> bool:
+    """Signs in and pings."""
+    try:
+        with pymongo.MongoClient[dict[str, object]](
+            url, serverSelectionTimeoutMS=int(TIMEOUT_S * 1000), socketTimeoutMS=int(TIMEOUT_S * 1000)
+        ) as client:
+            client.admin.command("ping")
+    except pymongo.errors.PyMongoError:
+        return False
+    return True
+
+
+def objects(endpoint: str) -> bool:
+    """Any answer will do: without a signature it is a refusal."""
+    try:
+        httpx.get(endpoint, timeout=TIMEOUT_S, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def gateway(url: str) -> str | None:
+    """None if `/readyz` says yes, else what it says instead, or that it says nothing."""
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=5 * TIMEOUT_S, trust_env=False)
+    except httpx.HTTPError as error:
+        return f"the gateway does not answer ({type(error).__name__})"
+    if answer.status_code == httpx.codes.OK:
+        return None
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, LookupError, TypeError):
+        return f"the gateway answers {answer.status_code}"

@@ -1,0 +1,239 @@
+"""Environments: read from MongoDB, registered by artifacts out of an uploaded bundle."""
+
+import logging
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.datastructures import UploadFile
+from starlette.responses import Response
+
+from gateway import examples
+from gateway.auth import ADMIN, VIEWER, CurrentRole, Role
+from gateway.idempotency import IdempotencyKey, repeat_of
+from gateway.lookups import find_environment, phase_of, versions_of
+from gateway.openapi import example, problems
+from gateway.paging import Cursor, Limit, cut, decode, encode, older_than
+from gateway.parts import Parts, PartsOf
+from gateway.ranking import rank
+from gateway.uploads import FIELD, hash_of_bundle, receive_bundle, stage, unstage, wrong
+from shared.api import Environment, EnvironmentDetail, Item, LeaderboardAnswer, Page
+from shared.contracts import Status
+from shared.errors import BadRequest, Problem, Unavailable
+from shared.manifest import Manifest
+from shared.views import environment_detail_view, environment_view
+
+logger = logging.getLogger("assay.gateway")
+
+router = APIRouter(prefix="/environments", tags=["environments"], responses=problems(400, 401, 403, 422, 503))
+
+REGISTER_TIMEOUT_S = 600.0
+"""Validating every item of a large bundle takes time."""
+
+Phase = Annotated[str | None, Query(description="A phase's name; the first one where it is left out.")]
+
+_UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [FIELD],
+                    "properties": {
+                        FIELD: {"type": "string", "format": "binary", "description": "A zip with environment.yaml."}
+                    },
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["import"],
+                    "properties": {"import": {"type": "object", "description": "Not possible yet: send a bundle."}},
+                },
+                "example": {"import": {}},
+            },
+        },
+    }
+}
+
+
+@router.get(
+    "",
+    summary="List environments",
+    dependencies=[VIEWER],
+    responses=example(200, "The latest version of each, newest first", examples.page(examples.ENVIRONMENT)),
+)
+async def list_environments(
+    parts: PartsOf,
+    q: Annotated[
+        str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Part of title, description or a tag.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[Environment]:
+    conditions = [older_than(cursor)]
+    if q:
+        contains = {"$regex": re.escape(q), "$options": "i"}
+        conditions.append({"$or": [{name: contains} for name in ("title", "description", "tags")]})
+    pipeline: list[dict[str, Any]] = [
+        {"$sort": {"slug": 1, "created_at": -1, "_id": -1}},
+        {"$project": {"manifest": 0, "overview": 0}},
+        {"$group": {"_id": "$slug", "latest": {"$first": "$$ROOT"}}},
+        {"$replaceRoot": {"newRoot": "$latest"}},
+        {"$match": {"$and": conditions}},
+        {"$sort": {"created_at": -1, "_id": -1}},
+        {"$limit": limit + 1},
+    ]
+    rows = await parts.database["environments"].aggregate(pipeline).to_list(limit + 1)
+    page, following = cut(rows, limit, lambda row: encode(row["created_at"], row["_id"]))
+    return Page(items=[environment_view(row) for row in page], next=following)
+
+
+@router.post(
+    "",
+    summary="Register an environment version",
+    status_code=201,
+    response_model=EnvironmentDetail,
+    dependencies=[ADMIN],
+    responses={**example(201, "Registered", examples.ENVIRONMENT_DETAIL), **problems(409, 413)},
+    openapi_extra=_UPLOAD,
+)
+async def create_environment(
+    request: Request, response: Response, parts: PartsOf, idempotency_key: IdempotencyKey = None
+) -> Any:
+    """Validates the whole bundle first: a 422 names file, line and field. The same content is the same version."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise await _not_a_bundle(request)
+    parts.need_nats()
+    bundle = await receive_bundle(request, parts.settings)
+    try:
+        registered = await _register_once(parts, bundle, idempotency_key)
+    finally:
+        await bundle.close()
+    response.headers["Location"] = f"/v1/environments/{registered['slug']}@{registered['version']}"
+    return registered
+
+
+async def _not_a_bundle(request: Request) -> Problem:
+    try:
+        body = await request.json()
+    except ValueError:
+        return BadRequest(f"the body is neither multipart/form-data with a zip in the field {FIELD} nor JSON")
+    if isinstance(body, dict) and "import" in body:
+        return wrong("import", f"importers are not there yet; send a bundle: multipart/form-data with a zip as {FIELD}")
+    return wrong(FIELD, "is missing: send multipart/form-data with a zip in this field")
+
+
+async def _register_once(parts: Parts, bundle: UploadFile, key: str | None) -> Any:
+    """Register, or with a key that has been used for this bundle give the first answer again."""
+    repeat = repeat_of("environments", key, await hash_of_bundle(bundle)) if key else None
+    if repeat is None:
+        return await _register(parts, bundle)
+    if answer := (await parts.command("orchestrator", "idempotency.claim", {**repeat}))["answer"]:
+        return answer
+    try:
+        answer = await _register(parts, bundle)
+    except Unavailable:
+        raise
+    except Problem:
+        # Refused: corrected, it may come again under the same key.
+        await _finish(parts, repeat["key"], None)
+        raise
+    await _finish(parts, repeat["key"], answer)
+    return answer
+
+
+async def _finish(parts: Parts, key: str, answer: Any) -> None:
+    """Without the record a repeat registers the same content again, which is the same version: no reason to fail."""
+    try:
+        await parts.command("orchestrator", "idempotency.finish", {"key": key, "answer": answer})
+    except Problem as problem:
+        logger.warning("cannot record the answer to an Idempotency-Key: %s", problem.detail)
+
+
+async def _register(parts: Parts, bundle: UploadFile) -> Any:
+    """Artifacts removes the staged object whenever it answers."""
+    key = await stage(bundle, parts.objects)
+    body = {"key": key, "filename": (bundle.filename or "bundle.zip")[:255]}
+    try:
+        return await parts.command("artifacts", "environments.register", body, timeout=REGISTER_TIMEOUT_S)
+    except Unavailable:
+        await unstage(key, parts.objects)
+        raise
+
+
+@router.get(
+    "/{slug}",
+    summary="One environment",
+    dependencies=[VIEWER],
+    responses={**example(200, "The version", examples.ENVIRONMENT_DETAIL), **problems(404)},
+)
+async def get_environment(slug: str, parts: PartsOf) -> EnvironmentDetail:
+    """The latest version of a slug, or the one of `slug@version`."""
+    environment = await find_environment(parts.database, slug)
+    return environment_detail_view(environment, await versions_of(parts.database, environment["slug"]))
+
+
+@router.get("/{slug}/items", summary="Test cases", dependencies=[VIEWER], responses=problems(404))
+async def list_items(
+    slug: str, parts: PartsOf, role: CurrentRole, phase: Phase = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Item]:
+    """In the data's order. `target` is null for a viewer."""
+    environment = await find_environment(parts.database, slug)
+    query: dict[str, Any] = {"environment": environment["_id"], "phase": phase_of(environment, phase)["name"]}
+    if cursor is not None:
+        (after,) = decode(cursor, int)
+        query["index"] = {"$gt": after}
+    rows = await parts.database["items"].find(query).sort("index", 1).limit(limit + 1).to_list(limit + 1)
+    page, following = cut(rows, limit, lambda row: encode(row["index"]))
+    items = [
+        Item(
+            id=row["item_id"],
+            index=row["index"],
+            input=row["input"],
+            messages=row["messages"],
+            target=row["target"] if role >= Role.RUNNER else None,
+            metadata=row.get("metadata") or {},
+        )
+        for row in page
+    ]
+    return Page(items=items, next=following)
+
+
+@router.get(
+    "/{slug}/leaderboard",
+    summary="Ranked evaluations of a phase",
+    dependencies=[VIEWER],
+    responses={**example(200, "Best first", examples.LEADERBOARD), **problems(404)},
+)
+async def get_leaderboard(
+    slug: str, parts: PartsOf, phase: Phase = None, limit: Limit = 50, cursor: Cursor = None
+) -> LeaderboardAnswer:
+    """Best first by the first column. Evaluations of other versions or of a part of the phase come last, without a rank."""
+    environment = await find_environment(parts.database, slug)
+    name = phase_of(environment, phase)["name"]
+    start = 0 if cursor is None else decode(cursor, int)[0]
+    versions = await versions_of(parts.database, environment["slug"])
+    query = {
+        "environment": {"$in": [f"{environment['slug']}@{entry['version']}" for entry in versions]},
+        "phase": name,
+        "status": Status.COMPLETED,
+    }
+    fields = ("number", "model", "model_name", "version", "limit", "metrics", "progress", "finished_at")
+    evaluations = parts.database["evaluations"].find(query, dict.fromkeys(fields, 1))
+    items = {
+        entry["version"]: found["items"] for entry in versions for found in entry["phases"] if found["name"] == name
+    }
+    columns = Manifest.model_validate(environment["manifest"]).leaderboard.columns
+    rows = rank([row async for row in evaluations], columns, environment["version"], items)
+    page = rows[max(0, start) :][:limit]
+    end = max(0, start) + len(page)
+    return LeaderboardAnswer(
+        environment=environment["slug"],
+        phase=name,
+        version=environment["version"],
+        columns=columns,
+        items=page,
+        next=encode(end) if end < len(rows) else None,
+    )

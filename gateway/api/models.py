@@ -1,0 +1,120 @@
+"""Models: read from MongoDB, changed by the orchestrator."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import SecretStr
+from starlette.responses import Response
+
+from gateway import examples
+from gateway.auth import ADMIN, RUNNER, VIEWER
+from gateway.idempotency import IdempotencyKey, hash_of, repeat_of
+from gateway.lookups import find_model
+from gateway.openapi import example, problems
+from gateway.paging import Cursor, Limit, cut, encode, older_than
+from gateway.parts import Parts, PartsOf
+from gateway.plain import PlainBody
+from shared.api import Model, ModelCreate, ModelUpdate, Page
+from shared.contracts import ModelSource, ModelStatus
+from shared.errors import FieldError, Invalid, Unavailable
+from shared.views import model_view
+
+router = APIRouter(prefix="/models", tags=["models"], responses=problems(400, 401, 403, 422, 503))
+
+_MAY_BE_NULL = frozenset({"api_key", "requests_per_minute", "price"})
+_ONE = example(200, "The model", examples.MODEL)
+
+
+@router.get(
+    "",
+    summary="List models",
+    dependencies=[VIEWER],
+    responses=example(200, "Newest first", examples.page(examples.MODEL)),
+)
+async def list_models(
+    parts: PartsOf,
+    source: Annotated[list[ModelSource] | None, Query(description="Only from these sources.")] = None,
+    status: Annotated[list[ModelStatus] | None, Query(description="Only in these statuses.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[Model]:
+    query = older_than(cursor)
+    if source:
+        query["source"] = {"$in": [str(value) for value in source]}
+    if status:
+        query["status"] = {"$in": [str(value) for value in status]}
+    newest_first = parts.database["models"].find(query).sort([("created_at", -1), ("_id", -1)])
+    rows = await newest_first.limit(limit + 1).to_list(limit + 1)
+    page, following = cut(rows, limit, lambda row: encode(row["created_at"], row["_id"]))
+    return Page(items=[model_view(row) for row in page], next=following)
+
+
+@router.post(
+    "",
+    summary="Register a model",
+    status_code=201,
+    dependencies=[ADMIN],
+    responses={**example(201, "Registered", examples.MODEL), **problems(409, 413)},
+)
+async def create_model(
+    body: ModelCreate, plain: PlainBody, response: Response, parts: PartsOf, idempotency_key: IdempotencyKey = None
+) -> Model:
+    """Answers within 5 s whatever the endpoint does. `api_key` is stored encrypted and never returned."""
+    model = {**body.model_dump(mode="json"), "api_key": _encrypted(parts, body.api_key)}
+    repeat = repeat_of("models", idempotency_key, hash_of(plain))
+    created = await parts.command("orchestrator", "models.create", {"model": model, "idempotency": repeat})
+    response.headers["Location"] = f"/v1/models/{created['id']}"
+    return Model.model_validate(created)
+
+
+@router.get("/{model_id}", summary="One model", dependencies=[VIEWER], responses={**_ONE, **problems(404)})
+async def get_model(model_id: str, parts: PartsOf) -> Model:
+    return model_view(await find_model(parts.database, model_id))
+
+
+@router.patch(
+    "/{model_id}", summary="Change a model", dependencies=[ADMIN], responses={**_ONE, **problems(404, 409, 413)}
+)
+async def update_model(model_id: str, body: ModelUpdate, plain: PlainBody, parts: PartsOf) -> Model:
+    """Changes what is given and leaves the rest. `api_key: null` removes the key."""
+    changes = body.model_dump(mode="json", exclude_unset=True)
+    nulls: list[FieldError] = [
+        {"loc": [name], "msg": "must not be null; leave it out to keep it"}
+        for name, value in changes.items()
+        if value is None and name not in _MAY_BE_NULL
+    ]
+    if nulls:
+        raise Invalid("; ".join(f"{error['loc'][0]} {error['msg']}" for error in nulls), nulls)
+    if "api_key" in changes:
+        changes["api_key"] = _encrypted(parts, body.api_key)
+    updated = await parts.command("orchestrator", "models.update", {"id": model_id, "changes": changes})
+    return Model.model_validate(updated)
+
+
+@router.delete(
+    "/{model_id}", summary="Remove a model", status_code=204, dependencies=[ADMIN], responses=problems(404, 409)
+)
+async def delete_model(model_id: str, parts: PartsOf) -> None:
+    """Refused while an evaluation of it is under way."""
+    await parts.command("orchestrator", "models.delete", {"id": model_id})
+
+
+@router.post(
+    "/{model_id}/probe",
+    summary="Ask the endpoint now",
+    dependencies=[RUNNER],
+    responses={**_ONE, **problems(404)},
+)
+async def probe_model(model_id: str, parts: PartsOf) -> Model:
+    """The model with the status that was found."""
+    probed: dict[str, Any] = await parts.command("orchestrator", "models.probe", {"id": model_id})
+    return Model.model_validate(probed)
+
+
+def _encrypted(parts: Parts, api_key: SecretStr | None) -> str | None:
+    """The ciphertext of a key; an empty key is none."""
+    if api_key is None or not api_key.get_secret_value():
+        return None
+    if parts.cipher is None:
+        raise Unavailable("the orchestrator has not made the key that encrypts API keys yet")
+    return parts.cipher.encrypt(api_key.get_secret_value())

@@ -1,0 +1,148 @@
+"""Examples of answers in the contract."""
+
+from typing import Any
+
+ENVIRONMENT: dict[str, Any] = {
+    "slug": "word-problems",
+    "version": "9f2c4b7a1d3e",
+    "title": "Word problems",
+    "description": "Arithmetic in sentences",
+    "tags": ["math"],
+    "phases": [{"name": "dev", "description": "", "items": 100, "start": None, "end": None, "max_submissions": None}],
+    "created_at": "2026-01-02T03:04:05Z",
+}
+
+ENVIRONMENT_DETAIL: dict[str, Any] = {
+    **ENVIRONMENT,
+    "overview": "# Word problems",
+    "scoring": {"scorer": "numeric", "tolerance": 0},
+    "generation": {"temperature": 0, "max_tokens": 256},
+    "columns": [{"key": "overall_score", "title": "Score", "sorting": "desc", "precision": 4}],
+    "versions": [{"version": "9f2c4b7a1d3e", "created_at": "2026-01-02T03:04:05Z"}],
+}
+
+MODEL: dict[str, Any] = {
+    "id": "m5f3a9c1e7b2d4f60",
+    "name": "m0.26",
+    "source": "running",
+    "base_url": "http://127.0.0.1:11434/v1",
+    "model": "qwen2.5:7b",
+    "has_api_key": False,
+    "api": "chat",
+    "stream": False,
+    "max_concurrency": 16,
+    "requests_per_minute": None,
+    "timeout_s": 120,
+    "connect_timeout_s": 10,
+    "max_attempts": 5,
+    "price": None,
+    "status": "running",
+    "status_detail": "answers",
+    "status_since": "2026-01-02T03:04:05Z",
+    "latency_ms": 12.5,
+    "created_at": "2026-01-02T03:04:05Z",
+}
+
+EVALUATION: dict[str, Any] = {
+    "id": "e0c9d1b2a3f4e5d6",
+    "number": 678,
+    "group": "g7a6b5c4d3e2f1a0",
+    "status": "completed",
+    "error": None,
+    "model": "m5f3a9c1e7b2d4f60",
+    "model_name": "m0.26",
+    "environment": "word-problems",
+    "environment_version": "9f2c4b7a1d3e",
+    "environment_title": "Word problems",
+    "phase": "dev",
+    "params": {"temperature": 0, "max_tokens": 256},
+    "limit": None,
+    "samples_per_item": 1,
+    "priority": 1,
+    "round": 0,
+    "created_at": "2026-01-02T03:04:05Z",
+    "started_at": "2026-01-02T03:04:06Z",
+    "finished_at": "2026-01-02T03:05:00Z",
+    "progress": {
+        "done": 100,
+        "total": 100,
+        "scored": 99,
+        "no_answer": 1,
+        "model_error": 0,
+        "infra_error": 0,
+        "correct": 26,
+    },
+    "metrics": {"overall_score": 0.26, "accuracy": 0.26, "coverage": 1.0, "duration_s": 55.0},
+    "files": [],
+}
+
+RESULT: dict[str, Any] = {
+    "item_id": "1",
+    "sample": 0,
+    "index": 0,
+    "input": "What is 7 + 5?",
+    "target": "12",
+    "prediction": "12",
+    "output": "It is 12.",
+    "correct": True,
+    "scores": {"accuracy": 1.0},
+    "outcome": "scored",
+    "error": None,
+    "finish_reason": "stop",
+    "attempts": 1,
+    "latency_ms": 80.1,
+    "ttft_ms": None,
+    "usage": {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17},
+    "samples": None,
+}
+
+FILE: dict[str, Any] = {
+    "name": "predictions.jsonl",
+    "kind": "predictions",
+    "size": 20480,
+    "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "content_type": "application/x-ndjson",
+}
+
+EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "0b7d6f1e",
+    "source": "/assay/orchestrator",
+    "type": "assay.evaluation.progress",
+    "subject": "evaluations/e0c9d1b2a3f4e5d6",
+    "time": "2026-01-02T03:04:10Z",
+    "datacontenttype": "application/json",
+    "data": {"done": 10, "total": 100, "percent": 10, "message": "Processing: 10/100 (10%)"},
+    "cursor": "4711",
+}
+
+LEADERBOARD: dict[str, Any] = {
+    "environment": "word-problems",
+    "phase": "dev",
+    "version": "9f2c4b7a1d3e",
+    "columns": ENVIRONMENT_DETAIL["columns"],
+    "items": [
+        {
+            "rank": 1,
+            "tied": False,
+            "partial": False,
+            "evaluation": EVALUATION["id"],
+            "number": 678,
+            "model": MODEL["id"],
+            "model_name": "m0.26",
+            "environment_version": "9f2c4b7a1d3e",
+            "overall_score": 0.26,
+            "accuracy": 0.26,
+            "accuracy_ci95": [0.184, 0.354],
+            "coverage": 1.0,
+            "total": 100,
+            "finished_at": "2026-01-02T03:05:00Z",
+            "scores": {"overall_score": 0.26},
+        }
+    ],
+    "next": None,
+}
+
+
+def page(item: dict[str, Any]) -> dict[str, Any]:
+    return {"items": [item], "next": None}

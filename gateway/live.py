@@ -1,0 +1,132 @@
+"""Fan-out of events: one arrives once and goes to everybody who listens, already in the form that is sent."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import orjson
+
+from shared.contracts import EVALUATION_FINAL_TYPES
+from shared.errors import AssayError
+
+QUEUE_LIMIT = 2048
+"""Events that may wait for one client. They are shared, so this costs a pointer each; a burst of a whole group fits in."""
+
+
+class TooSlow(AssayError):
+    """A client does not take its events as fast as they come. It can resume from its last cursor."""
+
+
+class Closed(AssayError):
+    """The feed has ended under a client: the gateway stops, or the stream began anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of the log. `position` is the stream's sequence and the event's cursor, `text` the JSON that clients get."""
+
+    position: int
+    scope: str
+    """The evaluation's id, or `_` for what belongs to none."""
+    type: str
+    round: int
+    text: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a round of an evaluation ended with it."""
+        return self.type in EVALUATION_FINAL_TYPES
+
+
+def entry_of(position: int, scope: str, event: dict[str, Any]) -> Entry:
+    """The entry for a CloudEvents object; raises `KeyError` for one without a type."""
+    round_ = (event.get("data") or {}).get("round") or 0
+    text = orjson.dumps({**event, "cursor": str(position)}).decode()
+    return Entry(position, scope, event["type"], round_, text)
+
+
+Wants = Callable[[Entry], bool]
+
+
+class Subscription:
+    """What waits for one client, in order. Iterating raises `TooSlow` once too much has waited, `Closed` when the feed ends."""
+
+    def __init__(self, wants: Wants, limit: int) -> None:
+        self.overflowed = False
+        self._wants = wants
+        self._limit = limit
+        self._closed = False
+        self._waiting: deque[Entry] = deque()
+        self._changed = asyncio.Event()
+
+    def put(self, entry: Entry) -> None:
+        if self.overflowed or not self._wants(entry):
+            return
+        if len(self._waiting) >= self._limit:
+            self.overflowed = True
+            self._waiting.clear()
+        else:
+            self._waiting.append(entry)
+        self._changed.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._changed.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Entry:
+        while not self._waiting:
+            if self.overflowed:
+                raise TooSlow("this client does not keep up")
+            if self._closed:
+                raise Closed("the feed has ended")
+            self._changed.clear()
+            await self._changed.wait()
+        return self._waiting.popleft()
+
+
+class Feed:
+    """Everybody who listens to this gateway. `last` is the position that has been passed on."""
+
+    def __init__(self, limit: int = QUEUE_LIMIT) -> None:
+        self.last = 0
+        self._limit = limit
+        self._closed = False
+        self._subscriptions: set[Subscription] = set()
+
+    @property
+    def listeners(self) -> int:
+        return len(self._subscriptions)
+
+    @contextmanager
+    def subscribe(self, wants: Wants) -> Iterator[Subscription]:
+        """From now on everything after `last` that is wanted."""
+        subscription = Subscription(wants, self._limit)
+        if self._closed:
+            subscription.close()
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def publish(self, entry: Entry) -> None:
+        for subscription in self._subscriptions:
+            subscription.put(entry)
+
+    def restart(self, last: int) -> None:
+        """The stream began anew: positions mean something else now, so everybody has to come back."""
+        self.last = last
+        for subscription in self._subscriptions:
+            subscription.close()
+
+    def close(self) -> None:
+        """The gateway stops."""
+        self._closed = True
+        for subscription in self._subscriptions:
+            subscription.close()

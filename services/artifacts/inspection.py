@@ -1,0 +1,122 @@
+"""Reading a bundle in a process of its own, so that a hostile one costs that process and nothing else.
+
+python -m services.artifacts.inspection ARCHIVE OUT    < limits as JSON    > {"bundle": ...} or {"problem": ...} as JSON
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from services.artifacts.bundles import Bundle, Limits, read_bundle
+from shared.errors import Invalid, Problem, raise_problem
+
+logger = logging.getLogger("assay.artifacts")
+
+_ROOT = Path(__file__).resolve().parents[2]
+_GRACE_S = 5  # between the signal at the CPU limit and the kill
+# What the interpreter needs; everything else, settings and secrets above all, stays here.
+_KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
+# Arrow's own allocator reserves address space ahead, which a limit on that counts.
+_ADDED = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
+
+
+async def inspect_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
+    """`read_bundle` in a process group of its own, under `limits`; whatever happens, nothing of it runs on afterwards.
+
+    Raises:
+        Invalid: what is wrong with the bundle, or which limit of the worker it ran into.
+        TooLarge: see `read_bundle`.
+        Problem: an error of Assay's own, status 500; the worker's stderr is in the log.
+    """
+    worker = await asyncio.create_subprocess_exec(
+        *_command(archive, out),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
+        env=worker_environment(os.environ),
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(limits.wall_s):
+            stdout, stderr = await worker.communicate(json.dumps(asdict(limits)).encode())
+    except TimeoutError as error:
+        raise Invalid(f"bundle takes more than {limits.wall_s:g} s to read") from error
+    finally:
+        if worker.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)
+            await worker.wait()
+    if worker.returncode != 0:
+        if (reason := _death(worker.returncode or 0, limits)) is not None:
+            raise Invalid(f"bundle cannot be read: {reason}")
+        logger.error(
+            "reading a bundle failed with code %s: %s", worker.returncode, stderr[-4000:].decode(errors="replace")
+        )
+        raise Problem("reading the bundle failed; the log of the artifacts service says why")
+    document = json.loads(stdout)
+    if "problem" in document:
+        raise_problem(document["problem"])
+    return Bundle.from_dict(document["bundle"])
+
+
+def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
+    """The worker's environment variables, given this process's."""
+    return {name: own[name] for name in _KEPT if name in own} | _ADDED
+
+
+def _command(archive: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "services.artifacts.inspection", str(archive.absolute()), str(out.absolute())]
+
+
+def _death(code: int, limits: Limits) -> str | None:
+    """Why the worker died, where that is the bundle's doing."""
+    match -code:
+        case signal.SIGXCPU:
+            return f"it takes more than {limits.cpu_s} s of CPU time"
+        case signal.SIGKILL:
+            return "its reader was killed, most likely because the machine ran out of memory"
+        case signal.SIGSEGV | signal.SIGABRT | signal.SIGBUS | signal.SIGFPE | signal.SIGILL:
+            return f"its reader crashed; a data file is damaged, or needs more than {limits.memory_bytes:,} bytes of memory"
+    return None
+
+
+def _confine(limits: Limits) -> None:
+    """From here on this process cannot have more than `limits`."""
+    largest_file = max(limits.max_file_bytes, limits.max_items_bytes)
+    for kind, soft, hard in (
+        (resource.RLIMIT_AS, limits.memory_bytes, limits.memory_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + _GRACE_S),
+        (resource.RLIMIT_FSIZE, largest_file, largest_file),
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        # Only ever lowered: without privileges a limit that the service itself is under cannot be raised.
+        most = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (soft, hard) if most == resource.RLIM_INFINITY else (min(soft, most), min(hard, most)))
+
+
+def main() -> None:
+    archive, out = (Path(argument) for argument in sys.argv[1:])
+    limits = Limits(**json.load(sys.stdin))
+    _confine(limits)
+    document: dict[str, object]
+    try:
+        document = {"bundle": read_bundle(archive, out, limits).as_dict()}
+    except Problem as problem:
+        document = {"problem": problem.as_dict()}
+    except MemoryError:
+        reason = f"it needs more than {limits.memory_bytes:,} bytes of memory"
+        document = {"problem": Invalid(f"bundle cannot be read: {reason}").as_dict()}
+    json.dump(document, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""What a scorer says about one answer."""
+
+from typing import NamedTuple
+
+MAX_PREDICTION = 10_000
+"""Characters of a wrong prediction that are kept: the raw output is stored beside it, a second megabyte helps nobody."""
+
+
+class Score(NamedTuple):
+    """The comparison of one answer with its target.
+
+    `prediction` and `target` are the texts that were compared, as extracted and normalised; `prediction` is None where nothing
+    could be taken from the answer. `scores` holds what is more than right or wrong (`f1`), each in 0..1, and is empty otherwise.
+    """
+
+    prediction: str | None
+    target: str
+    correct: bool
+    scores: dict[str, float]
+
+
+def compared(prediction: str | None, target: str, correct: bool) -> Score:
+    """A plain right-or-wrong score; a wrong prediction beyond `MAX_PREDICTION` characters is cut and ends in an ellipsis."""
+    return Score(prediction if correct else clip(prediction), target, correct, {})
+
+
+def clip(prediction: str | None) -> str | None:
+    if prediction is not None and len(prediction) > MAX_PREDICTION:
+        return prediction[:MAX_PREDICTION] + "…"
+    return prediction
