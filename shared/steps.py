@@ -36,7 +36,8 @@ def on_step(service: Service, consumer: str, verb: str, handler: Handler, refuse
         subjects.lifecycle("*", verb),
         stream=JStream(subjects.LIFECYCLE, declare=False),
         durable=consumer,
-        pull_sub=PullSub(batch_size=1, timeout=30),
+        # A restarted server has forgotten the request that a fetch waits on, so none waits long.
+        pull_sub=PullSub(batch_size=1, timeout=2),
         max_workers=8,
         ack_policy=AckPolicy.MANUAL,
     )

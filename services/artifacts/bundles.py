@@ -3,36 +3,26 @@
 `read_bundle` is for a worker process (see `inspection.py`): it blocks, and what it reads is hostile.
 """
 
-import difflib
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import orjson
-import yaml
-from pydantic import ValidationError
 
-from services.artifacts.archive import ArchiveLimits, content_version, extract
+from services.artifacts.manifests import MANIFEST, read_manifest
+from services.artifacts.problems import Problems, near
 from services.artifacts.rendering import Source, TemplateError, Templates
 from services.artifacts.rows import BadRow, Row, choices_of, id_of, input_text, read_rows, target_text, unit
-from shared.errors import FieldError, Invalid, TooLarge
+from services.artifacts.unpacking import ArchiveLimits, content_version, extract
+from shared.errors import TooLarge
 from shared.manifest import ChoiceScoring, Manifest, Phase, Prompt
 
-MANIFEST = "environment.yaml"
-_MAX_ERRORS = 20
 _MAX_REPEATS = 3  # of one column's absence from one file, so that other errors are seen too
-_MAX_NAME = 200  # characters of a name in an error's path
-_MAX_MESSAGE = 2000  # characters of an error's message
-_MAX_NODES = 100_000  # of the manifest with its aliases written out
-_MAX_DEPTH = 64
-# What PyYAML's constructors raise, beside its own errors, where an explicit tag does not fit its value.
-_MISFITS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
 T = TypeVar("T")
-Loc = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -58,8 +48,9 @@ class Limits:
     render_s: float = 2.0
     """CPU time for one item's messages."""
     memory_bytes: int = 3 * 1024**3
-    cpu_s: int = 900
-    wall_s: float = 1800.0
+    cpu_s: int = 500
+    wall_s: float = 540.0
+    """Below the 600 s for which the gateway waits for a registration, so that it gets to say why there is none."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +80,9 @@ class Bundle:
 def read_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     """Validate the zip `archive`; unpacks it into `out/bundle`, writes `out/items-<phase index>.jsonl`.
 
-    A line of that is `{index, item_id, input, messages: [{role, content}], target, hints, metadata}`: `index` from 0, `input`
-    the column as text (chat messages as JSON), `hints` what the scorer needs beside `target`, `metadata` all other columns.
+    A line of that is `{index, line, item_id, input, messages: [{role, content}], target, hints, metadata}`: `index` from 0, `line`
+    where it is in its file (see `Row`), `input` the column as text (chat messages as JSON), `hints` what the scorer needs beside
+    `target`, `metadata` all other columns.
 
     Raises:
         Invalid: `errors` has up to 20, each `loc` begins with the file within the bundle.
@@ -101,8 +93,8 @@ def read_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     folder = out / "bundle"
     sizes = ArchiveLimits(limits.max_unpacked_bytes, limits.max_file_bytes, limits.max_entries, limits.max_ratio)
     digests = extract(archive, folder, MANIFEST, sizes)
-    problems = _Problems()
-    manifest = _read_manifest(folder / MANIFEST, limits, problems)
+    problems = Problems()
+    manifest = read_manifest(folder / MANIFEST, limits.max_manifest_bytes, problems)
     reading = _Reading(manifest, folder, out, limits, problems, set(digests))
     overview = reading.overview()
     phases = [(phase.name, reading.phase(index, phase)) for index, phase in enumerate(manifest.phases)]
@@ -110,167 +102,6 @@ def read_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     unused = sorted(reading.files - reading.used)
     warnings = [f"{name}: nothing in {MANIFEST} refers to it" for name in unused[:20]]
     return Bundle(content_version(digests), manifest, overview, phases, warnings)
-
-
-class _Problems:
-    def __init__(self) -> None:
-        self.errors: list[FieldError] = []
-
-    def add(self, loc: Iterable[str | int], msg: str) -> None:
-        """Raises them all as `Invalid` instead of growing beyond the limit."""
-        # A hostile bundle chooses its names: neither they nor what lists them may flood an answer.
-        loc = [part if isinstance(part, int) else part[:_MAX_NAME] for part in loc]
-        msg = msg if len(msg) <= _MAX_MESSAGE else f"{msg[:_MAX_MESSAGE]}..."
-        if len(self.errors) == _MAX_ERRORS:
-            self.errors.append(FieldError(loc=loc[:1], msg="... and more"))
-            self.raise_any()
-        self.errors.append(FieldError(loc=loc, msg=msg))
-
-    def raise_any(self) -> None:
-        if count := len(self.errors):
-            said = f"more than {_MAX_ERRORS} errors" if count > _MAX_ERRORS else f"{count} error{'s' * (count > 1)}"
-            first = self.errors[0]
-            raise Invalid(f"bundle has {said}: {first['loc'][0]}: {first['msg']}", self.errors)
-
-
-def _near(name: str, known: Iterable[str], what: str) -> str:
-    """The end of a message on an unknown name."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    there = f"{what} {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}"
-    return f"did you mean {near[0]!r}? {there[0].upper()}{there[1:]}" if near else there
-
-
-def _read_manifest(path: Path, limits: Limits, problems: _Problems) -> Manifest:
-    if path.stat().st_size > limits.max_manifest_bytes:
-        problems.add([MANIFEST], f"is larger than {limits.max_manifest_bytes:,} bytes")
-        problems.raise_any()
-    try:
-        data, lines = _parse_yaml(path.read_bytes().decode("utf-8-sig"))
-        return Manifest.model_validate(data)
-    except UnicodeDecodeError as error:
-        problems.add([MANIFEST], f"is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start + 1}")
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problems.add([MANIFEST], f"{at}{error.problem or error.context}")
-    except yaml.YAMLError as error:
-        problems.add([MANIFEST], f"is not YAML: {str(error).splitlines()[0]}")
-    except RecursionError:
-        problems.add([MANIFEST], f"is nested deeper than {_MAX_DEPTH} levels")
-    except ValidationError as error:
-        for loc, msg in _explained(error, data):
-            # What is missing has no line of its own, but what it is missing from has.
-            line = next((lines[loc[:end]] for end in range(len(loc), 0, -1) if loc[:end] in lines), None)
-            problems.add([MANIFEST, *loc], msg if line is None else f"line {line}: {msg}")
-    problems.raise_any()
-    raise AssertionError("every way here adds a problem")
-
-
-def _parse_yaml(text: str) -> tuple[dict[str, Any], dict[Loc, int]]:
-    """The mapping that `text` holds, and the line of each path in it. Raises `yaml.YAMLError`."""
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            raise yaml.YAMLError("it must be a mapping with slug, title, prompt, phases and scoring")
-        lines: dict[Loc, int] = {}
-        _index(node, (), lines, Counter())
-        return loader.construct_document(node), lines
-    except _MISFITS as error:
-        raise yaml.YAMLError(f"a value does not fit its type: {error}") from error
-    finally:
-        loader.dispose()
-
-
-def _index(node: yaml.Node, loc: Loc, lines: dict[Loc, int], seen: Counter[str]) -> None:
-    """Fill `lines`, and refuse what would be read wrongly in silence (a key given twice) or what explodes (aliases of aliases)."""
-
-    def refuse(msg: str, node: yaml.Node) -> NoReturn:
-        raise yaml.MarkedYAMLError(problem=msg, problem_mark=node.start_mark)
-
-    seen["nodes"] += 1
-    if seen["nodes"] > _MAX_NODES:
-        refuse(f"more than {_MAX_NODES:,} values, with aliases written out", node)
-    if len(loc) > _MAX_DEPTH:
-        refuse(f"nested deeper than {_MAX_DEPTH} levels, or within itself", node)
-    lines.setdefault(loc, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        for index, child in enumerate(node.value):
-            _index(child, (*loc, index), lines, seen)
-    elif isinstance(node, yaml.MappingNode):
-        keys: set[str] = set()
-        for key, child in node.value:
-            if not key.tag.endswith((":str", ":merge")):
-                refuse("a key must be text; put it in quotes", key)
-            _index(key, loc, lines, seen)
-            if key.value in keys:
-                refuse(f"the key {key.value!r} is given twice", key)
-            keys.add(key.value)
-            lines.setdefault((*loc, key.value), key.start_mark.line + 1)
-            _index(child, (*loc, key.value), lines, seen)
-    elif node.tag.endswith(":float") and node.value.lower().lstrip("+-") in (".inf", ".nan"):
-        refuse("a number must be finite", node)
-    elif any("\ud800" <= letter <= "\udfff" for letter in node.value):
-        refuse("half of a surrogate pair is not Unicode text", node)
-
-
-def _explained(error: ValidationError, data: Any) -> list[tuple[Loc, str]]:
-    """Path and message of each error; alternatives that were tried for one value make one message."""
-    messages: dict[Loc, list[str]] = {}
-    for one in error.errors(include_url=False, include_input=False):
-        loc = _real_path(one["loc"], data, keep_last=one["type"] == "missing")
-        msg = one["msg"].removeprefix("Value error, ")
-        match one["type"]:
-            case "extra_forbidden":
-                msg = f"unknown key {loc[-1]!r}; {_near(str(loc[-1]), _keys_at(one['loc'][:-1]), 'the keys here are')}"
-            case "missing":
-                msg = f"{loc[-1]} is missing"
-            case "union_tag_invalid" | "union_tag_not_found":
-                key, tag = one["ctx"]["discriminator"].strip("'"), one["ctx"].get("tag")
-                known = _schema_at(one["loc"])["discriminator"]["mapping"]
-                loc = (*loc, key)
-                msg = f"{key} is missing; {key} is one of {', '.join(known)}"
-                if tag is not None:
-                    msg = f"unknown {key} {tag!r}; {_near(tag, known, f'the {key}s are')}"
-        messages.setdefault(loc, []).append(msg)
-    return [(loc, " or: ".join(msgs)) for loc, msgs in messages.items()]
-
-
-def _real_path(loc: Loc, data: Any, keep_last: bool) -> Loc:
-    """`loc` without what pydantic puts in to name an alternative of a union: `("scoring", "numeric", "tolerance")`."""
-    path: list[str | int] = []
-    for position, part in enumerate(loc):
-        if part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int):
-            path.append(part)
-            data = data[part]
-        elif keep_last and position == len(loc) - 1:
-            path.append(part)
-    return tuple(path)
-
-
-def _schema_at(loc: Loc) -> dict[str, Any]:
-    """The part of the manifest's JSON Schema that pydantic's `loc` leads to."""
-    schema = Manifest.model_json_schema()
-
-    def resolve(node: dict[str, Any]) -> dict[str, Any]:
-        if "anyOf" in node:  # an optional value
-            node = next(option for option in node["anyOf"] if option.get("type") != "null")
-        return schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
-
-    node = schema
-    for part in loc:
-        if isinstance(part, int):
-            node = resolve(node["items"])
-        elif "discriminator" in node:
-            node = resolve({"$ref": node["discriminator"]["mapping"][part]})
-        else:
-            node = resolve(node["properties"][part])
-    return node
-
-
-def _keys_at(loc: Loc) -> list[str]:
-    return list(_schema_at(loc)["properties"])
 
 
 def _sources(prompt: Prompt) -> list[Source]:
@@ -284,7 +115,7 @@ class _Reading:
     """Reads what the manifest refers to. What is wrong is noted, and the rest is read on."""
 
     def __init__(
-        self, manifest: Manifest, folder: Path, out: Path, limits: Limits, problems: _Problems, files: set[str]
+        self, manifest: Manifest, folder: Path, out: Path, limits: Limits, problems: Problems, files: set[str]
     ) -> None:
         self.manifest = manifest
         self.folder = folder
@@ -342,7 +173,7 @@ class _Reading:
         # Only what was unpacked is looked up, so no path leads out of the bundle.
         relative = unicodedata.normalize("NFC", name).removeprefix("./")
         if relative not in self.files:
-            hint = _near(relative, self.files - {MANIFEST}, "the bundle has")
+            hint = near(relative, self.files - {MANIFEST}, "the bundle has")
             self.problems.add([MANIFEST, *loc], f"there is no file {name!r} in the bundle; {hint}")
             return None
         self.used.add(relative)
@@ -391,6 +222,7 @@ class _PhaseItems:
         parts = {fields.id, fields.input, fields.target, *hints}
         item = {
             "index": index,
+            "line": row.line,
             "item_id": item_id,
             "input": text,
             "messages": messages,

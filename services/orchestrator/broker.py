@@ -16,7 +16,7 @@ from shared.contracts import Event, Job, Sample
 
 logger = logging.getLogger("assay.orchestrator")
 
-PUBLISH_TIMEOUT_S = 5.0
+PUBLISH_TIMEOUT_S = 3.0
 
 
 class Refused(Exception):

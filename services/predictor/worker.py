@@ -23,11 +23,11 @@ from shared import subjects
 from shared.contracts import Job, Note, Outcome, Prediction
 from shared.faults import kill_point
 from shared.provision import MODEL_ACK_WAIT_S
-from shared.pull import ACK, IN_PROGRESS, Puller
+from shared.pull import IN_PROGRESS, Puller
 
 logger = logging.getLogger("assay.predictor")
 
-PUBLISH_TIMEOUT_S = 5.0
+PUBLISH_TIMEOUT_S = 3.0
 
 
 @dataclass
@@ -116,16 +116,16 @@ class ModelWorker:
                 await self._nc.publish(message.reply, b"+TERM")
                 return
             if job.evaluation in self._cancelled:
-                await self._nc.publish(message.reply, ACK)
+                await self.puller.acknowledge(message)
                 return
             prediction = await self._predict(job)
             if prediction is None:  # cancelled while it waited to call again
-                await self._nc.publish(message.reply, ACK)
+                await self.puller.acknowledge(message)
                 return
             kill_point("predictor.called")
             await self._publish(prediction)
             kill_point("predictor.published")
-            await self._nc.publish(message.reply, ACK)
+            await self.puller.acknowledge(message)
         except asyncio.CancelledError:
             handed_back = True
             raise

@@ -35,7 +35,7 @@ async def build() -> FastStream:
 
     @app.after_startup
     async def start() -> None:
-        await scorer.pull()
+        await scorer.start()
         service.spawn(scorer.land_batches(), "landing results")
 
     @app.on_shutdown

@@ -15,7 +15,7 @@ from shared import subjects
 from shared.contracts import Landed, Prediction, Step
 from shared.faults import kill_point
 from shared.manifest import Scoring
-from shared.pull import ACK, IN_PROGRESS, Batches, Puller
+from shared.pull import IN_PROGRESS, Batches, Puller
 from shared.service import Service
 from shared.storage.mongo import OUTAGES, Database, Document
 
@@ -32,22 +32,19 @@ class Scorer:
         self._service = service
         self._database = database
         self._batches = Batches(BATCH)
-        self.puller: Puller | None = None
-
-    async def pull(self) -> None:
-        self.puller = Puller(
-            self._service.nc, subjects.PREDICTIONS, subjects.SCORER_CONSUMER, self._batches.put, batch=4 * BATCH
+        self._puller = Puller(
+            service.nc, subjects.PREDICTIONS, subjects.SCORER_CONSUMER, self._batches.put, batch=4 * BATCH
         )
-        await self.puller.start()
+
+    async def start(self) -> None:
+        await self._puller.start()
 
     async def stop(self) -> None:
         """Take nothing more; what was taken and is not acknowledged comes again elsewhere."""
-        if self.puller:
-            await self.puller.stop()
+        await self._puller.stop()
 
     async def reconnected(self) -> None:
-        if self.puller:
-            await self.puller.reconnected()
+        await self._puller.reconnected()
 
     async def land_batches(self) -> None:
         """For ever: score, store, say, acknowledge. In that order: what is acknowledged is stored."""
@@ -65,7 +62,7 @@ class Scorer:
             for hint in hints:
                 await self._service.nc.publish(subjects.landed(hint.evaluation), hint.model_dump_json().encode())
             for message in messages:
-                await self._service.nc.publish(message.reply, ACK)
+                await self._puller.acknowledge(message)
 
     async def _store(self, messages: list[Msg], documents: list[Document]) -> list[Landed]:
         """Until MongoDB has them: nothing is acknowledged that is not stored."""
