@@ -53,5 +53,5 @@ $(STAMP): requirements-dev.lock pyproject.toml
 		|| { echo "$(PYTHON) cannot make a virtual environment: install python3-venv (Debian, Ubuntu) or a full Python" >&2; exit 1; }
 	@echo "Installing the pinned Python packages into $(VENV): about 180 MB to download, the first time"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,7 +1,8 @@
 """Assay's SDK: `Client` and `AsyncClient`; `assay.errors` draws what they raise."""
 
-from assay.aio import AsyncClient
-from assay.client import Client
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from assay.errors import (
     ApiError,
     AssayError,
@@ -20,6 +21,10 @@ from assay.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
+
+if TYPE_CHECKING:
+    from assay.aio import AsyncClient
+    from assay.client import Client
 
 __all__ = [
     "ApiError",
@@ -41,3 +46,12 @@ __all__ = [
     "Unavailable",
     "UnexpectedAnswer",
 ]
+
+_CLIENTS = {"AsyncClient": "assay.aio", "Client": "assay.client"}
+
+
+def __getattr__(name: str) -> Any:
+    """The clients, imported when first used: what they stand on takes longer to import than the sample endpoint takes to start."""
+    if name not in _CLIENTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_CLIENTS[name]), name)

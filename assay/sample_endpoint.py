@@ -1,6 +1,6 @@
 """A sample endpoint with the OpenAI API, on loopback, for demos, tests and benchmarks: `python -m assay.sample_endpoint`.
 
-Its models answer word problems (see `assay.sample_solver`), each as well as its skill says and always in the same way. It counts what
+Its models answer word problems (see `assay.sample_word_problems`), each as well as its skill says and always in the same way. It counts what
 it was asked and what it answered, and misbehaves on request:
 
     GET  /v1/models   POST /v1/chat/completions   POST /v1/completions    the API, streamed or not
@@ -18,302 +18,26 @@ import argparse
 import asyncio
 import hmac
 import ipaddress
-import re
 import resource
 import signal
-import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import orjson
 import uvloop
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from assay.sample_solver import Answer, SampleModel, Solver, draw
+from assay.sample_behaviour import GOOD, Behaviour
+from assay.sample_call import Call
+from assay.sample_model import SampleModel
+from assay.sample_responses import Refused, error_response, first_wrong, json_response
+from assay.sample_served import ServedModel, Tally
+from assay.sample_serving import serve
+from assay.sample_solver import Solver
 
 DEFAULT_MODELS = ("sample-95", "sample-80", "sample-60")
-
-Fate = Literal["answer", "error_500", "hang", "cut", "malformed", "empty"]
-
-
-class Behaviour(BaseModel):
-    """How a model misbehaves. Without any field it doesn't.
-
-    Which call meets which fate depends on `seed`, the prompt and how often the prompt was asked before (calls refused with 429 don't
-    count), so it is the same whatever the order of the calls, and a retry of a call may pass.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seed: int = 0
-    latency_ms: float = Field(default=0, ge=0)
-    jitter_ms: float = Field(default=0, ge=0, description="at most so much is added to the latency")
-    token_ms: float = Field(default=0, ge=0, description="before each streamed token")
-    rate_limit_per_s: float | None = Field(
-        default=None, gt=0, description="429 above it; a second's worth may come at once"
-    )
-    max_concurrent: int | None = Field(default=None, ge=1, description="429 to calls above it")
-    retry_after_s: float | None = Field(default=1, ge=0, description="Retry-After of a 429; null sends none")
-    error_500_rate: float = Field(default=0, ge=0, le=1)
-    hang_rate: float = Field(default=0, ge=0, le=1)
-    hang_after_tokens: int = Field(
-        default=0, ge=0, description="a streamed answer that hangs sends so many tokens first"
-    )
-    cut_rate: float = Field(default=0, ge=0, le=1, description="the connection is closed in the middle of the answer")
-    malformed_rate: float = Field(default=0, ge=0, le=1, description="status 200 with broken JSON")
-    empty_rate: float = Field(default=0, ge=0, le=1, description="an answer with empty content")
-    error_400: str | None = Field(
-        default=None, min_length=1, description="prompts that contain it are refused by a content filter"
-    )
-    html_errors: bool = Field(default=False, description="a 500 is a page of HTML, as from a proxy")
-    no_usage: bool = False
-    reasoning: bool = Field(default=False, description="adds reasoning_content")
-    finish_reason: str | None = "stop"
-
-    def _rates(self) -> list[tuple[Fate, float]]:
-        return [
-            ("error_500", self.error_500_rate),
-            ("hang", self.hang_rate),
-            ("cut", self.cut_rate),
-            ("malformed", self.malformed_rate),
-            ("empty", self.empty_rate),
-        ]
-
-    @model_validator(mode="after")
-    def _one_fate_each(self) -> Self:
-        if sum(rate for _, rate in self._rates()) > 1 + 1e-9:
-            raise ValueError(
-                "error_500_rate, hang_rate, cut_rate, malformed_rate and empty_rate must add up to at most 1"
-            )
-        return self
-
-    def fate(self, prompt: str, nth: int) -> Fate:
-        """What the nth call (from 1) with this prompt comes to: one draw over all rates."""
-        chance = draw("fate", self.seed, nth, prompt)
-        for fate, rate in self._rates():
-            if chance < rate:
-                return fate
-            chance -= rate
-        return "answer"
-
-    def delay_s(self, prompt: str, nth: int) -> float:
-        jitter = self.jitter_ms * draw("jitter", self.seed, nth, prompt) if self.jitter_ms else 0
-        return (self.latency_ms + jitter) / 1000
-
-
-GOOD = Behaviour()
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of calls. One is in flight from the moment its body is read until its answer is handed over to be sent.
-
-    With none in flight, requests = answered + refused_429 + errors_400 + errors_500 + hung + cut + malformed + abandoned, and always
-    answered = right + wrong + unknown + empty. `abandoned` calls lost their client, or the endpoint stopped, before the answer.
-    """
-
-    requests: int = 0
-    answered: int = 0
-    right: int = 0
-    wrong: int = 0
-    unknown: int = 0
-    empty: int = 0
-    refused_429: int = 0
-    errors_400: int = 0
-    errors_500: int = 0
-    hung: int = 0
-    cut: int = 0
-    malformed: int = 0
-    abandoned: int = 0
-    in_flight: int = 0
-    max_in_flight: int = 0
-    asked: Counter[bytes] = field(default_factory=Counter)
-    """Calls by hash of the prompt, without those refused with 429."""
-    answered_right: set[bytes] = field(default_factory=set)
-
-    def enter(self) -> None:
-        self.requests += 1
-        self.in_flight += 1
-        if self.in_flight > self.max_in_flight:
-            self.max_in_flight = self.in_flight
-
-    def counts(self) -> dict[str, int]:
-        counts = {name: getattr(self, name) for name in self.__slots__ if name not in ("asked", "answered_right")}
-        return {
-            **counts,
-            "distinct": len(self.asked),
-            "right_distinct": len(self.answered_right),
-            "max_calls_per_prompt": max(self.asked.values(), default=0),
-        }
-
-
-class _Served:
-    """A model with its behaviour, its counts, and what limits its calls."""
-
-    def __init__(self, model: SampleModel) -> None:
-        self.model = model
-        self.tally = Tally()
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.behave(GOOD)
-
-    def behave(self, behaviour: Behaviour) -> None:
-        self.behaviour = behaviour
-        self._allowance = max(1.0, behaviour.rate_limit_per_s or 0)
-        self._allowed_at = time.monotonic()
-
-    def reset(self) -> None:
-        self.tally = Tally(in_flight=self.tally.in_flight, max_in_flight=self.tally.in_flight)
-
-    def has_room(self) -> bool:
-        """Whether the call that has just come is within the limits; a token bucket keeps the rate."""
-        if self.behaviour.max_concurrent is not None and self.tally.in_flight > self.behaviour.max_concurrent:
-            return False
-        if (rate := self.behaviour.rate_limit_per_s) is not None:
-            now = time.monotonic()
-            self._allowance = min(max(1.0, rate), self._allowance + (now - self._allowed_at) * rate)
-            self._allowed_at = now
-            if self._allowance < 1:
-                return False
-            self._allowance -= 1
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A request to a model, understood. `prompt` is the last user message, `words` the length of all messages."""
-
-    served: _Served
-    chat: bool
-    prompt: str
-    words: int
-    stream: bool
-    include_usage: bool
-    digest: bytes
-
-    @classmethod
-    def of(cls, body: Any, chat: bool, served: dict[str, _Served]) -> Self:
-        """Raises `_Refused` as OpenAI's API would refuse `body`."""
-        if not isinstance(body, dict):
-            raise _Refused(_error(400, "the body must be a JSON object"))
-        name = body.get("model")
-        if not isinstance(name, str) or name not in served:
-            raise _Refused(_error(404, f"The model {name!r} does not exist", code="model_not_found", param="model"))
-        if chat:
-            prompt, words = _last_user_text(body.get("messages"))
-        else:
-            text = body.get("prompt")
-            if not isinstance(text, str):
-                raise _Refused(_error(400, "prompt must be a text", param="prompt"))
-            prompt, words = text, len(text.split())
-        options = body.get("stream_options")
-        return cls(
-            served=served[name],
-            chat=chat,
-            prompt=prompt,
-            words=words,
-            stream=body.get("stream") is True,
-            include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-            digest=blake2b(prompt.encode(errors="surrogatepass"), digest_size=8).digest(),
-        )
-
-    def _head(self, part: str) -> dict[str, Any]:
-        kind = f"chat.completion{part}" if self.chat else "text_completion"
-        return {
-            "id": f"{'chatcmpl' if self.chat else 'cmpl'}-{self.digest.hex()}",
-            "object": kind,
-            "created": int(time.time()),
-            "model": self.served.model.name,
-        }
-
-    def _usage(self, text: str, behaviour: Behaviour) -> dict[str, int]:
-        """Words in place of tokens."""
-        said = len(text.split()) + (len(_REASONING.split()) if behaviour.reasoning and self.chat else 0)
-        return {"prompt_tokens": self.words, "completion_tokens": said, "total_tokens": self.words + said}
-
-    def body(self, text: str, behaviour: Behaviour) -> bytes:
-        """The whole answer as one JSON object."""
-        choice: dict[str, Any] = {"index": 0, "finish_reason": behaviour.finish_reason, "logprobs": None}
-        if self.chat:
-            choice["message"] = {"role": "assistant", "content": text}
-            if behaviour.reasoning:
-                choice["message"]["reasoning_content"] = _REASONING
-        else:
-            choice["text"] = text
-        answer = {**self._head(""), "choices": [choice]}
-        if not behaviour.no_usage:
-            answer["usage"] = self._usage(text, behaviour)
-        return orjson.dumps(answer)
-
-    def events(self, text: str, behaviour: Behaviour) -> list[bytes]:
-        """The answer as server-sent events, a word each."""
-        head = self._head(".chunk")
-        with_usage = self.include_usage and not behaviour.no_usage
-
-        def event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
-            said: dict[str, Any] = {"delta": delta} if self.chat else {"text": delta.get("content", "")}
-            choice = {"index": 0, **said, "finish_reason": finish_reason, "logprobs": None}
-            return _sse({**head, "choices": [choice], **({"usage": None} if with_usage else {})})
-
-        events = [event({"role": "assistant", "content": ""})] if self.chat else []
-        if behaviour.reasoning and self.chat:
-            events += [event({"reasoning_content": word}) for word in _tokens(_REASONING)]
-        events += [event({"content": word}) for word in _tokens(text)]
-        events.append(event({}, behaviour.finish_reason))
-        if with_usage:
-            events.append(_sse({**head, "choices": [], "usage": self._usage(text, behaviour)}))
-        return [*events, b"data: [DONE]\n\n"]
-
-
-class _Refused(Exception):
-    def __init__(self, response: web.Response) -> None:
-        self.response = response
-
-
-_REASONING = "Which numbers are given, and what is asked for?"
-
-
-def _tokens(text: str) -> list[str]:
-    return re.findall(r"\S+\s*", text)
-
-
-def _sse(data: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(data) + b"\n\n"
-
-
-def _last_user_text(messages: Any) -> tuple[str, int]:
-    """The text of the last user message, and the words of all messages."""
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise _Refused(_error(400, "messages must be a list of objects", param="messages"))
-    prompt, words = None, 0
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, list):
-            content = "".join(
-                part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
-            )
-        if isinstance(content, str):
-            words += len(content.split())
-            if message.get("role") == "user":
-                prompt = content
-    if prompt is None:
-        raise _Refused(_error(400, "messages must have one of the user, with a text", param="messages"))
-    return prompt, words
-
-
-def _json(data: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(data), status=status, content_type="application/json")
-
-
-def _error(
-    status: int, message: str, *, code: str | None = None, param: str | None = None, kind: str = "invalid_request_error"
-) -> web.Response:
-    return _json({"error": {"message": message, "type": kind, "param": param, "code": code}}, status)
 
 
 class _Ask(BaseModel):
@@ -361,7 +85,7 @@ class SampleEndpoint:
             raise ValueError(f"port {port}: must be from 0 to 65535")
         self._host, self._port = host, port
         self._solver = Solver(answers)
-        self._served = {model.name: _Served(model) for model in map(SampleModel.parse, models)}
+        self._served = {model.name: ServedModel(model) for model in map(SampleModel.parse, models)}
         self.behave(behaviour)
         self._authorization = None if api_key is None else f"Bearer {api_key}".encode()
         self._in_flight = self._most_in_flight = 0
@@ -473,7 +197,7 @@ class SampleEndpoint:
             finally:
                 self._waiters.remove(waiter)
 
-    def _chosen(self, model: str | None) -> list[_Served]:
+    def _chosen(self, model: str | None) -> list[ServedModel]:
         return list(self._served.values()) if model is None else [self._served[model]]
 
     def _changed(self) -> None:
@@ -484,28 +208,28 @@ class SampleEndpoint:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         handler = self._routes.get((request.method, request.path))
         if handler is None:
-            return _error(404, f"unknown: {request.method} {request.path}")
+            return error_response(404, f"unknown: {request.method} {request.path}")
         if self._authorization is not None and request.path.startswith("/v1/"):
             given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
             if not hmac.compare_digest(given, self._authorization):
-                return _error(401, "Incorrect API key provided", code="invalid_api_key")
+                return error_response(401, "Incorrect API key provided", code="invalid_api_key")
         try:
             return await handler(request)
         except orjson.JSONDecodeError as error:
-            return _error(400, f"the body must be JSON: {error}")
-        except _Refused as refused:
+            return error_response(400, f"the body must be JSON: {error}")
+        except Refused as refused:
             return refused.response
         except ValidationError as error:
-            name, message = _first_wrong(error)
-            return _error(422, message, param=name or None)
+            name, message = first_wrong(error)
+            return error_response(422, message, param=name or None)
 
     async def _chat(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await self._admit(request, _Call.of(orjson.loads(await request.read()), True, self._served))
+        return await self._admit(request, Call.of(orjson.loads(await request.read()), True, self._served))
 
     async def _completion(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await self._admit(request, _Call.of(orjson.loads(await request.read()), False, self._served))
+        return await self._admit(request, Call.of(orjson.loads(await request.read()), False, self._served))
 
-    async def _admit(self, request: web.BaseRequest, call: _Call) -> web.StreamResponse:
+    async def _admit(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         """Counts the call in and out, whatever becomes of it. A refused call is in flight too, for the moment it takes."""
         served = call.served
         served.tally.enter()
@@ -514,102 +238,29 @@ class SampleEndpoint:
         if self._waiters:
             self._changed()
         try:
-            return await self._serve(request, call)
+            return await serve(request, call, self._solver)
         finally:
             served.tally.in_flight -= 1
             self._in_flight -= 1
             if self._waiters:
                 self._changed()
 
-    async def _serve(self, request: web.BaseRequest, call: _Call) -> web.StreamResponse:
-        served = call.served
-        if not served.has_room():
-            served.tally.refused_429 += 1
-            refusal = _error(429, "Rate limit reached", code="rate_limit_exceeded", kind="rate_limit_error")
-            if (after := served.behaviour.retry_after_s) is not None:
-                refusal.headers["Retry-After"] = f"{after:g}"
-            return refusal
-        served.tally.asked[call.digest] += 1
-        nth = served.tally.asked[call.digest]
-        fate: Fate | None = None
-        try:
-            if not served.gate.is_set():
-                await served.gate.wait()
-            behaviour = served.behaviour
-            if behaviour is GOOD:
-                answer = self._answer(call)
-                _count(call, answer)
-                return _whole(call, answer.text, GOOD)
-            if delay := behaviour.delay_s(call.prompt, nth):
-                await asyncio.sleep(delay)
-            fate = behaviour.fate(call.prompt, nth)
-            return await self._misbehave(request, call, behaviour, fate)
-        except (asyncio.CancelledError, ConnectionError):
-            if fate not in ("hang", "cut", "malformed"):
-                served.tally.abandoned += 1
-            raise
-
-    async def _misbehave(
-        self, request: web.BaseRequest, call: _Call, behaviour: Behaviour, fate: Fate
-    ) -> web.StreamResponse:
-        tally = call.served.tally
-        if behaviour.error_400 is not None and behaviour.error_400 in call.prompt:
-            tally.errors_400 += 1
-            return _error(400, "The prompt was refused by the content filter", code="content_filter", param="prompt")
-        if fate == "error_500":
-            tally.errors_500 += 1
-            if behaviour.html_errors:
-                return web.Response(
-                    text="<html><body><h1>500 Internal Server Error</h1></body></html>",
-                    status=500,
-                    content_type="text/html",
-                )
-            return _error(500, "The server had an error while processing your request", kind="server_error")
-        if fate == "malformed":
-            tally.malformed += 1
-            broken = b'{"id": "chatcmpl-broken", "choices": [{"index": 0, '
-            if call.stream:
-                return web.Response(body=b"data: " + broken + b"\n\ndata: [DONE]\n\n", content_type="text/event-stream")
-            return web.Response(body=broken, content_type="application/json")
-        answer = self._answer(call)
-        if fate == "hang":
-            tally.hung += 1
-            if call.stream and behaviour.hang_after_tokens:
-                said = call.events(answer.text, behaviour)[: behaviour.hang_after_tokens + call.chat]
-                await _stream(request, said, behaviour.token_ms)
-            await asyncio.get_running_loop().create_future()
-        if fate == "cut":
-            tally.cut += 1
-            return await _cut(request, call, answer.text, behaviour)
-        if fate == "empty":
-            answer = Answer("", answer.verdict)
-        response: web.StreamResponse
-        if call.stream and behaviour.token_ms:
-            response = await _stream(request, call.events(answer.text, behaviour), behaviour.token_ms)
-        else:
-            response = _whole(call, answer.text, behaviour)
-        _count(call, answer)
-        return response
-
-    def _answer(self, call: _Call) -> Answer:
-        return call.served.model.answer(self._solver.look_up(call.prompt))
-
     async def _models(self, request: web.BaseRequest) -> web.Response:
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "assay"} for name in self._served]
-        return _json({"object": "list", "data": models})
+        return json_response({"object": "list", "data": models})
 
     async def _health(self, request: web.BaseRequest) -> web.Response:
-        return _json({"status": "ok"})
+        return json_response({"status": "ok"})
 
     async def _get_stats(self, request: web.BaseRequest) -> web.Response:
-        return _json(self.stats())
+        return json_response(self.stats())
 
     async def _post_reset(self, request: web.BaseRequest) -> web.Response:
         self.reset()
-        return _json({})
+        return json_response({})
 
     async def _get_behaviour(self, request: web.BaseRequest) -> web.Response:
-        return _json({name: served.behaviour.model_dump() for name, served in self._served.items()})
+        return json_response({name: served.behaviour.model_dump() for name, served in self._served.items()})
 
     async def _post_behaviour(self, request: web.BaseRequest) -> web.Response:
         """Takes the place of the former behaviour: a field that is not given has its default again."""
@@ -617,12 +268,12 @@ class SampleEndpoint:
         model = body.pop("model", None) if isinstance(body, dict) else None
         behaviour = Behaviour.model_validate(body)
         self.behave(GOOD if behaviour == GOOD else behaviour, self._known(model))
-        return _json(behaviour.model_dump())
+        return json_response(behaviour.model_dump())
 
     async def _post_gate(self, request: web.BaseRequest) -> web.Response:
         ask = _GateAsk.model_validate(orjson.loads(await request.read()))
         (self.close_gate if ask.closed else self.open_gate)(self._known(ask.model))
-        return _json({"closed": ask.closed})
+        return json_response({"closed": ask.closed})
 
     async def _get_wait(self, request: web.BaseRequest) -> web.Response:
         ask = _WaitAsk.model_validate(dict(request.query))
@@ -630,64 +281,13 @@ class SampleEndpoint:
         try:
             await self.wait(**ask.model_dump())
         except TimeoutError:
-            return _error(408, f"not reached within {ask.timeout_s:g} s; GET /stats shows the counts")
-        return _json(self.stats())
+            return error_response(408, f"not reached within {ask.timeout_s:g} s; GET /stats shows the counts")
+        return json_response(self.stats())
 
     def _known(self, model: Any) -> str | None:
         if model is None or (isinstance(model, str) and model in self._served):
             return model
-        raise _Refused(_error(404, f"The model {model!r} does not exist", code="model_not_found", param="model"))
-
-
-def _first_wrong(error: ValidationError) -> tuple[str, str]:
-    """The first wrong field (empty where it is the whole) and a message that names it."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    name = ".".join(map(str, first["loc"]))
-    return name, f"{name}: {first['msg']}" if name else first["msg"]
-
-
-def _count(call: _Call, answer: Answer) -> None:
-    tally = call.served.tally
-    tally.answered += 1
-    if not answer.text:
-        tally.empty += 1
-    elif answer.verdict == "right":
-        tally.right += 1
-        tally.answered_right.add(call.digest)
-    elif answer.verdict == "wrong":
-        tally.wrong += 1
-    else:
-        tally.unknown += 1
-
-
-def _whole(call: _Call, text: str, behaviour: Behaviour) -> web.Response:
-    """The answer in one piece, as events where a stream was asked for."""
-    if call.stream:
-        return web.Response(body=b"".join(call.events(text, behaviour)), content_type="text/event-stream")
-    return web.Response(body=call.body(text, behaviour), content_type="application/json")
-
-
-async def _stream(request: web.BaseRequest, events: list[bytes], token_ms: float) -> web.StreamResponse:
-    """The events one by one."""
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
-    for event in events:
-        if token_ms:
-            await asyncio.sleep(token_ms / 1000)
-        await response.write(event)
-    return response
-
-
-async def _cut(request: web.BaseRequest, call: _Call, text: str, behaviour: Behaviour) -> web.StreamResponse:
-    """Half of the answer, then the end of the connection: the body is shorter than its header says."""
-    whole = _whole(call, text, behaviour)
-    assert isinstance(whole.body, bytes)
-    response = web.StreamResponse(headers={"Content-Type": whole.content_type, "Content-Length": str(len(whole.body))})
-    await response.prepare(request)
-    await response.write(whole.body[: len(whole.body) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return response
+        raise Refused(error_response(404, f"The model {model!r} does not exist", code="model_not_found", param="model"))
 
 
 def _is_loopback(host: str) -> bool:
@@ -737,7 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         uvloop.run(_run(endpoint))
     except ValidationError as error:
-        parser.error(f"--behaviour: {_first_wrong(error)[1]}")
+        parser.error(f"--behaviour: {first_wrong(error)[1]}")
     except (OSError, ValueError) as error:
         parser.error(str(error))
 

@@ -79,6 +79,7 @@ def create_app(settings: Settings, keys: Keyring) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
     )
     problems.install(app)
     openapi.install(app)
@@ -127,6 +128,10 @@ class GatewayServer(uvicorn.Server):
             )
         )
         self._app = app
+        # A refusal of a websocket is an HTTP answer, which this version of uvicorn calls an error of the application.
+        logging.getLogger("uvicorn.error").addFilter(
+            lambda record: "without completing handshake" not in str(record.msg)
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.parts.feed.close()

@@ -4,10 +4,18 @@ Listening begins before the history is read, and what both bring is dropped by i
 stream that the feed is, so it reaches at least as far as the feed had got.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 from gateway.live import Entry, Feed, Wants
+from shared.errors import Unavailable
+
+PATIENCE_S = 15.0
+"""How long the history may be out of reach before a client is told: a killed broker is back within about 2 s."""
+
+PAUSE_S = 0.25
 
 Read = Callable[[int], AsyncGenerator[Entry, None]]
 IsLast = Callable[[Entry], Awaitable[bool]]
@@ -21,18 +29,26 @@ async def follow(
     Args:
         read: the history after a position, up to its present end.
         ended: nothing more will come, so stop where the history does.
-    Raises `TooSlow` and `Closed` as a subscription does.
+    Raises `TooSlow` and `Closed` as a subscription does, and `Unavailable` where the history stays out of reach.
     """
     position = after
+    failing_since: float | None = None
     while True:
         with feed.subscribe(wants) as live:
-            async with aclosing(read(position)) as history:
-                async for entry in history:
-                    position = entry.position
-                    if wants(entry):
-                        yield entry
-                        if await is_last(entry):
-                            return
+            try:
+                async with aclosing(read(position)) as history:
+                    async for entry in history:
+                        position = entry.position
+                        if wants(entry):
+                            yield entry
+                            if await is_last(entry):
+                                return
+            except Unavailable:
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > PATIENCE_S:
+                    raise
+                await asyncio.sleep(PAUSE_S)
+                continue
             if ended:
                 return
             if live.overflowed:

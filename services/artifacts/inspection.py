@@ -1,10 +1,11 @@
 """Reading a bundle in a process of its own, so that a hostile one costs that process and nothing else.
 
-python -m services.artifacts.inspection ARCHIVE OUT    < limits as JSON    > {"bundle": ...} or {"problem": ...} as JSON
+python -m services.artifacts.inspection PARENT_PID ARCHIVE OUT    < limits as JSON    > {"bundle": ...} or {"problem": ...} as JSON
 """
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ from shared.errors import Invalid, Problem, raise_problem
 logger = logging.getLogger("assay.artifacts")
 
 _ROOT = Path(__file__).resolve().parents[2]
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _GRACE_S = 5  # between the signal at the CPU limit and the kill
 # What the interpreter needs; everything else, settings and secrets above all, stays here.
 _KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
@@ -74,7 +76,8 @@ def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
 
 
 def _command(archive: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "services.artifacts.inspection", str(archive.absolute()), str(out.absolute())]
+    paths = str(archive.absolute()), str(out.absolute())
+    return [sys.executable, "-m", "services.artifacts.inspection", str(os.getpid()), *paths]
 
 
 def _death(code: int, limits: Limits) -> str | None:
@@ -87,6 +90,19 @@ def _death(code: int, limits: Limits) -> str | None:
         case signal.SIGSEGV | signal.SIGABRT | signal.SIGBUS | signal.SIGFPE | signal.SIGILL:
             return f"its reader crashed; a data file is damaged, or needs more than {limits.memory_bytes:,} bytes of memory"
     return None
+
+
+def _die_with(parent: int) -> None:
+    """Let this process be killed when `parent` ends, which may be killed itself and then cleans nothing up.
+
+    It is the end of the thread that started this process which counts (prctl(2)): the event loop's, which is the service's main one.
+    """
+    if sys.platform != "linux":
+        return
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:  # it has ended already, so no signal will come
+        sys.exit(1)
 
 
 def _confine(limits: Limits) -> None:
@@ -104,7 +120,8 @@ def _confine(limits: Limits) -> None:
 
 
 def main() -> None:
-    archive, out = (Path(argument) for argument in sys.argv[1:])
+    parent, archive, out = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    _die_with(parent)
     limits = Limits(**json.load(sys.stdin))
     _confine(limits)
     document: dict[str, object]

@@ -4,23 +4,24 @@ Nothing can be read before the last write, the environment's own document; what 
 version that is not there, which the next try writes again under the same ids.
 """
 
-import json
+import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
-import anyio
+import orjson
 from pymongo import ReplaceOne
 
 from services.artifacts.bundles import Bundle, Limits
 from services.artifacts.inspection import inspect_bundle
+from services.artifacts.problems import Problems
+from services.artifacts.rows import unit
 from shared import subjects
 from shared.contracts import Event
-from shared.errors import FieldError, Invalid
 from shared.service import Service, call
 from shared.storage.mongo import Database, Document
 from shared.storage.objects import Objects
@@ -29,7 +30,14 @@ from shared.views import environment_detail_view
 logger = logging.getLogger("assay.artifacts")
 
 BATCH = 500
-MAX_ERRORS = 20
+MAX_REQUEST_BYTES = 400_000
+"""JSON of one request to the scorer: the broker takes messages of 1 MB unless it is told otherwise."""
+MAX_WRITE_BYTES = 16 * 1024**2
+"""JSON of the items of one write, which are in memory together."""
+MAX_INSPECTIONS = 2
+"""At once in this process: each may take 3 GB of memory (`Limits.memory_bytes`) and a core."""
+
+T = TypeVar("T")
 
 
 class Registration:
@@ -38,6 +46,7 @@ class Registration:
         self._database = database
         self._objects = objects
         self._limits = limits
+        self._inspections = asyncio.Semaphore(MAX_INSPECTIONS)
 
     async def register(self, body: dict[str, Any]) -> Any:
         """Command `artifacts.environments.register` {key}: a staged bundle becomes a version; the staged object goes."""
@@ -51,14 +60,16 @@ class Registration:
         archive, out = folder / "bundle.zip", folder / "out"
         await self._objects.get_file(key, archive)
         out.mkdir()
-        bundle = await inspect_bundle(archive, out, self._limits)
+        async with self._inspections:
+            bundle = await inspect_bundle(archive, out, self._limits)
         await self._check_targets(bundle, out)
         reference = f"{bundle.manifest.slug}@{bundle.version}"
         await self._objects.put_file(
             f"environments/{bundle.manifest.slug}/{bundle.version}.zip", archive, "application/zip"
         )
         for position, phase in enumerate(bundle.manifest.phases):
-            async for batch in _batches(out / f"items-{position}.jsonl"):
+            lines = _lines(out / f"items-{position}.jsonl")
+            async for batch in _from_thread(in_batches(lines, len, MAX_WRITE_BYTES)):
                 await self._store_items(reference, phase.name, batch)
         document = _document(reference, bundle)
         await self._database["environments"].replace_one({"_id": reference}, document, upsert=True)
@@ -72,32 +83,26 @@ class Registration:
 
     async def _check_targets(self, bundle: Bundle, out: Path) -> None:
         """Ask the scorer whether it can use every target: a wrong gold answer would be a miss for every model."""
-        errors: list[FieldError] = []
+        problems = Problems()
         scoring = bundle.manifest.scoring.model_dump(mode="json")
+        room = MAX_REQUEST_BYTES - len(orjson.dumps({"scoring": scoring, "items": []}))
         for position, phase in enumerate(bundle.manifest.phases):
-            async for batch in _batches(out / f"items-{position}.jsonl"):
-                items = [{"target": item["target"], "hints": item["hints"]} for item in batch]
+            targets = map(_target, _lines(out / f"items-{position}.jsonl"))
+            async for batch in _from_thread(in_batches(targets, lambda target: len(orjson.dumps(target[1])), room)):
                 answers = await call(
                     self._service.broker,
                     subjects.command("scorer", "targets.check"),
-                    {"scoring": scoring, "items": items},
+                    {"scoring": scoring, "items": [item for _, item in batch]},
                 )
-                for item, answer in zip(batch, answers, strict=True):
+                for (line, _), answer in zip(batch, answers, strict=True):
                     if answer:
-                        errors.append({"loc": [phase.data, item["index"] + 1, phase.fields.target], "msg": answer})
-                if len(errors) >= MAX_ERRORS:
-                    break
-        if errors:
-            count = len(errors)
-            raise Invalid(
-                f"bundle has {count} error{'s' if count > 1 else ''}: {errors[0]['msg']}", errors[:MAX_ERRORS]
-            )
+                        where = f"{unit(Path(phase.data))} {line}"
+                        problems.add([phase.data, line, phase.fields.target], f"{where}: {answer}")
+        problems.raise_any()
 
-    async def _store_items(self, reference: str, phase: str, batch: list[Document]) -> None:
-        writes = []
-        for item in batch:
-            key = f"{reference}:{phase}:{item['index']}"
-            writes.append(ReplaceOne({"_id": key}, {"environment": reference, "phase": phase, **item}, upsert=True))
+    async def _store_items(self, reference: str, phase: str, lines: list[bytes]) -> None:
+        documents = [item_document(reference, phase, line) for line in lines]
+        writes = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
         await self._database["items"].bulk_write(writes, ordered=False)
 
     async def _announce(self, document: Document) -> None:
@@ -149,14 +154,43 @@ def _document(reference: str, bundle: Bundle) -> Document:
     }
 
 
-async def _batches(path: Path) -> AsyncIterator[list[Document]]:
-    """The items of a file, in batches."""
-    batch: list[Document] = []
-    async with await anyio.open_file(path, encoding="utf-8") as lines:
-        async for line in lines:
-            batch.append(json.loads(line))
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
+def item_document(reference: str, phase: str, line: bytes) -> Document:
+    """An item of MongoDB's from a line that `read_bundle` wrote; where the item was in its file is of no use from here on."""
+    item = orjson.loads(line)
+    del item["line"]
+    return {"_id": f"{reference}:{phase}:{item['index']}", "environment": reference, "phase": phase, **item}
+
+
+def _target(line: bytes) -> tuple[int, Document]:
+    """From a line that `read_bundle` wrote: the line or row of the item in its file, and what the scorer is asked about it."""
+    item = orjson.loads(line)
+    return item["line"], {"target": item["target"], "hints": item["hints"]}
+
+
+def in_batches(items: Iterable[T], size: Callable[[T], int], max_bytes: int) -> Iterator[list[T]]:
+    """The items in their order, in lists of at most `BATCH` that become at most `max_bytes` of a JSON array.
+
+    `size` is the bytes of one item as JSON. One that is too large by itself is a list of its own.
+    """
+    batch: list[T] = []
+    filled = 0
+    for item in items:
+        needed = size(item) + 1  # and a comma
+        if batch and (len(batch) == BATCH or filled + needed > max_bytes):
+            yield batch
+            batch, filled = [], 0
+        batch.append(item)
+        filled += needed
     if batch:
+        yield batch
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as lines:
+        yield from lines
+
+
+async def _from_thread(batches: Iterator[T]) -> AsyncIterator[T]:
+    """The same, read and made in a thread: a batch at a time, since a change of threads for each item takes longer than the item."""
+    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
         yield batch

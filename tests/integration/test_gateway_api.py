@@ -217,6 +217,13 @@ async def gateway(stores: Settings) -> AsyncIterator[RunningGateway]:
         yield running
 
 
+@pytest.fixture(scope="module")
+async def empty_gateway(stores: Settings) -> AsyncIterator[RunningGateway]:
+    """For what leaves nothing behind."""
+    async with RunningGateway(stores) as running:
+        yield running
+
+
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -249,8 +256,8 @@ async def pages(gateway: RunningGateway, path: str, limit: int = 2, **query: Any
 # Health
 
 
-async def test_liveness_says_nothing_of_the_others(gateway: RunningGateway) -> None:
-    assert good(await gateway.http.get("/healthz")) == {"status": "ok"}
+async def test_liveness_says_nothing_of_the_others(empty_gateway: RunningGateway) -> None:
+    assert good(await empty_gateway.http.get("/healthz")) == {"status": "ok"}
 
 
 async def test_readiness_names_what_is_missing(gateway: RunningGateway) -> None:
@@ -469,12 +476,16 @@ async def test_a_bundle_that_is_too_large_is_told_so(stores: Settings, chunked: 
         ({"json": {"impart": {}}}, 422, "bundle"),
         ({"json": [1]}, 422, "bundle"),
         ({"content": b"PK\x03\x04"}, 400, "bundle"),
-        ({"content": b"--x\r\nnonsense", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400, ""),
+        (
+            {"content": b"--x\r\nnonsense\r\n\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},
+            400,
+            "",
+        ),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "boundary"),
     ],
 )
-async def test_an_upload_that_is_none(gateway: RunningGateway, request_: Any, status: int, word: str) -> None:
-    body = problem(await gateway.http.post("/v1/environments", **request_), status)
+async def test_an_upload_that_is_none(empty_gateway: RunningGateway, request_: Any, status: int, word: str) -> None:
+    body = problem(await empty_gateway.http.post("/v1/environments", **request_), status)
     assert word in body["detail"]
 
 
@@ -650,8 +661,8 @@ async def test_evaluations_are_named_by_number_and_told_by_id(gateway: RunningGa
     assert cancelled == redriven == [{"id": evaluation_id}]
 
 
-async def test_an_owner_that_is_away_is_named(gateway: RunningGateway) -> None:
-    answer = await gateway.http.post("/v1/evaluations", json={"environment": "sums", "models": ["m1"]})
+async def test_an_owner_that_is_away_is_named(empty_gateway: RunningGateway) -> None:
+    answer = await empty_gateway.http.post("/v1/evaluations", json={"environment": "sums", "models": ["m1"]})
     assert problem(answer, 503)["detail"] == "no orchestrator is running"
 
 
@@ -867,13 +878,13 @@ async def test_roles(stores: Settings) -> None:
         assert await targets("go") == {"1", "2", "3", "4", "5"}
 
 
-async def test_foreign_pages_are_kept_out_where_there_are_no_keys(gateway: RunningGateway) -> None:
+async def test_foreign_pages_are_kept_out_where_there_are_no_keys(empty_gateway: RunningGateway) -> None:
     body = {"environment": "sums", "models": ["m1"]}
     for headers in ({"Origin": "https://example.org"}, {"Host": "rebound.example.org"}):
-        problem(await gateway.http.post("/v1/evaluations", json=body, headers=headers), 403)
-    problem(await gateway.http.get("/v1/evaluations", headers={"Host": "rebound.example.org"}), 403)
-    own = {"Origin": gateway.url}
-    problem(await gateway.http.post("/v1/evaluations", json=body, headers=own), 503)
+        problem(await empty_gateway.http.post("/v1/evaluations", json=body, headers=headers), 403)
+    problem(await empty_gateway.http.get("/v1/evaluations", headers={"Host": "rebound.example.org"}), 403)
+    own = {"Origin": empty_gateway.url}
+    problem(await empty_gateway.http.post("/v1/evaluations", json=body, headers=own), 503)
 
 
 @pytest.mark.parametrize(
@@ -930,8 +941,10 @@ def test_a_wrong_setting_is_told_and_nothing_is_served(environment: dict[str, st
         ("POST", "/v1/models", {"name": "", "base_url": "http://a", "model": "a"}, 422, "name"),
     ],
 )
-async def test_bad_input(gateway: RunningGateway, method: str, path: str, body: Any, status: int, word: str) -> None:
-    told = problem(await gateway.http.request(method, path, json=body), status)
+async def test_bad_input(
+    empty_gateway: RunningGateway, method: str, path: str, body: Any, status: int, word: str
+) -> None:
+    told = problem(await empty_gateway.http.request(method, path, json=body), status)
     assert word in told["detail"]
     if status == 422:
         assert told["errors"]
@@ -951,16 +964,16 @@ async def test_bad_input(gateway: RunningGateway, method: str, path: str, body: 
         (b'{"name": "a", "base_url": "http://a/v1", "model": "a"}', {"Idempotency-Key": "a b"}, 422),
     ],
 )
-async def test_bad_bodies(gateway: RunningGateway, content: bytes, headers: dict[str, str], status: int) -> None:
+async def test_bad_bodies(empty_gateway: RunningGateway, content: bytes, headers: dict[str, str], status: int) -> None:
     headers = {"Content-Type": "application/json", **headers}
-    problem(await gateway.http.post("/v1/models", content=content, headers=headers), status)
+    problem(await empty_gateway.http.post("/v1/models", content=content, headers=headers), status)
 
 
 @pytest.mark.parametrize("params", [b'{"stop": ["\\ud800"]}', b'{"x": NaN}', b'{"x": "\\ud800"}', b'{"x": 1e999}'])
-async def test_bad_parameters(gateway: RunningGateway, params: bytes) -> None:
+async def test_bad_parameters(empty_gateway: RunningGateway, params: bytes) -> None:
     content = b'{"environment": "x", "models": ["m"], "params": ' + params + b"}"
     headers = {"Content-Type": "application/json", "Idempotency-Key": "k"}
-    problem(await gateway.http.post("/v1/evaluations", content=content, headers=headers), 422)
+    problem(await empty_gateway.http.post("/v1/evaluations", content=content, headers=headers), 422)
 
 
 async def test_what_is_unforeseen_is_logged_without_what_was_sent(
@@ -977,8 +990,8 @@ async def test_what_is_unforeseen_is_logged_without_what_was_sent(
 # The contract
 
 
-async def test_the_contract_is_complete(gateway: RunningGateway) -> None:
-    contract = good(await gateway.http.get("/openapi.json"))
+async def test_the_contract_is_complete(empty_gateway: RunningGateway) -> None:
+    contract = good(await empty_gateway.http.get("/openapi.json"))
     assert contract["info"]["title"] == "Assay"
     assert contract["components"]["securitySchemes"]
     paths = contract["paths"]

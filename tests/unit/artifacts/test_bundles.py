@@ -11,7 +11,7 @@ import yaml
 
 from services.artifacts.bundles import Bundle, Limits, read_bundle
 from shared.errors import FieldError, Invalid, TooLarge
-from tests.unit.artifacts.test_archive import write_zip
+from tests.unit.artifacts.test_unpacking import write_zip
 
 ROOT = Path(__file__).parents[3]
 ITEMS = '{"id": "a", "question": "1 + 1?", "answer": 2, "kind": "sum"}\n'

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.follow import Read, follow
 from gateway.live import Closed, Entry, Feed, TooSlow, Wants, entry_of
+from shared.errors import Unavailable
 
 
 def entry(position: int, scope: str = "e1", kind: str = "progress", round_: int = 0) -> Entry:
@@ -113,6 +114,22 @@ async def test_more_than_may_wait_during_a_long_history_is_read_back() -> None:
 
     stream.during_read = meanwhile
     assert await take(stream, 9) == list(range(1, 10))
+
+
+async def test_a_history_that_breaks_off_is_read_on() -> None:
+    stream = Stream()
+    stream.publish(*(entry(position) for position in range(1, 6)))
+    broken: list[int] = []
+
+    async def read(after: int) -> AsyncGenerator[Entry, None]:
+        async for one in stream.read(after):
+            if one.position == 4 and not broken:
+                broken.append(after)
+                raise Unavailable("nats does not answer")
+            yield one
+
+    assert await take(stream, 5, read=read) == [1, 2, 3, 4, 5]
+    assert broken == [0]
 
 
 async def test_after_and_what_is_wanted_hold_in_both() -> None:

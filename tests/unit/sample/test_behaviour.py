@@ -9,7 +9,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from assay.sample_endpoint import Behaviour, Fate, SampleEndpoint
+from assay.sample_behaviour import Behaviour, Fate
+from assay.sample_endpoint import SampleEndpoint
 from tests.unit.sample.calls import NUMBER, QUESTION, ask, behave, chat, chunks, content
 
 

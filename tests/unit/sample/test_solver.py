@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.sample_solver import WRONG_BY, SampleModel, Solved, Solver, draw, solve
+from assay.sample_model import WRONG_BY, SampleModel, draw
+from assay.sample_solver import Solved, Solver
+from assay.sample_word_problems import solve
 
 SHOPPING = "Ada buys 3 pens at $2 each and 1,200 mugs at $4.50 each. How many dollars does Ada spend?"
 

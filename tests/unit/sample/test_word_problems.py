@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from assay.sample_solver import solve
+from assay.sample_word_problems import solve
 from shared.manifest import Manifest
 
 BUNDLE = Path(__file__).parents[3] / "environments" / "word-problems"

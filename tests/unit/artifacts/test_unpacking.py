@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.artifacts.archive import ArchiveLimits, content_version, extract
+from services.artifacts.unpacking import ArchiveLimits, content_version, extract
 from shared.errors import Invalid, TooLarge
 
 ROOT_FILE = "environment.yaml"

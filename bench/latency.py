@@ -1,0 +1,76 @@
+"""Wall time against the ideal where the endpoint takes its time: how much of it Assay adds."""
+
+import math
+from collections.abc import Callable
+from statistics import median
+
+import uvloop
+
+from bench.fixtures import Bench
+from bench.loops import aiohttp_loop
+from bench.results import Section, Table
+from bench.timing import Timing, evaluate
+
+ITEMS = 1_319
+"""As many as GSM8K's test set has."""
+
+LATENCY_S = 0.5
+CONCURRENCIES = (64, 256)
+
+WHAT = f"""How close an evaluation comes to the time that nobody can beat: every call takes {LATENCY_S * 1000:g} ms, so `ceil(items / concurrency)`
+waves of calls, one after the other. The ratio is to that ideal, 1.00 being perfect. *Last result stored* counts from the POST, so
+the making of the submission, dispatch, calls, scoring and storing are in it; *completed* adds metrics and files. The bare aiohttp
+loop shows what the endpoint and the machine allow. Medians of the rounds."""
+
+
+def ideal_s(items: int, concurrency: int, latency_s: float) -> float:
+    """Seconds that `items` calls of `latency_s` take at least, `concurrency` at once."""
+    return math.ceil(items / concurrency) * latency_s
+
+
+def measure(bench: Bench, items: int, rounds: int, say: Callable[[str], None]) -> Section:
+    """Each concurrency in turn, `rounds` times, beside the bare loop."""
+    bodies = bench.workload.bodies(items)
+    models = {concurrency: bench.add_model(concurrency) for concurrency in CONCURRENCIES}
+    loops: dict[int, list[float]] = {concurrency: [] for concurrency in CONCURRENCIES}
+    timings: dict[int, list[Timing]] = {concurrency: [] for concurrency in CONCURRENCIES}
+    bench.behave()
+    for model in models.values():
+        evaluate(bench.client, model.id, min(items, 500))
+    bench.behave(latency_ms=LATENCY_S * 1000)
+    for number in range(1, rounds + 1):
+        for concurrency, model in models.items():
+            loops[concurrency].append(uvloop.run(aiohttp_loop(bench.base_url, bodies, concurrency)))
+            timings[concurrency].append(evaluate(bench.client, model.id, items))
+            took = timings[concurrency][-1].stored_s
+            ideal = ideal_s(items, concurrency, LATENCY_S)
+            say(f"latency, round {number} of {rounds}, {concurrency} at once: {took:.2f} s, ideal {ideal:.2f} s")
+    bench.behave()
+    return Section("latency", "Latency", WHAT, [table(items, loops, timings)])
+
+
+def table(items: int, loops: dict[int, list[float]], timings: dict[int, list[Timing]]) -> Table:
+    """A row for each way and concurrency."""
+    rows = []
+    for concurrency, found in timings.items():
+        ideal = ideal_s(items, concurrency, LATENCY_S)
+        ways = {
+            "bare aiohttp loop": loops[concurrency],
+            "Assay, POST to last result stored": [timing.stored_s for timing in found],
+            "Assay, POST to completed": [timing.completed_s for timing in found],
+        }
+        rows += [
+            [
+                f"{concurrency} at once: {way}",
+                f"{ideal:.2f}",
+                f"{median(seconds):.2f}",
+                f"{min(seconds):.2f} to {max(seconds):.2f}",
+                f"{median(seconds) / ideal:.2f}",
+            ]
+            for way, seconds in ways.items()
+        ]
+    return Table(
+        f"{items:,} items, {LATENCY_S * 1000:g} ms a call",
+        ["", "ideal s", "s", "lowest to highest", "x ideal"],
+        rows,
+    )
