@@ -33,7 +33,8 @@ down: $(STAMP) ## stop it; its data stays
 bench: $(STAMP) ## the benchmarks
 	@$(BIN)/python -m bench
 
-lock: $(STAMP) ## resolve the pinned requirements anew
+lock: ## resolve the pinned requirements anew
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install -qq uv
 	@PATH="$$PATH:$(CURDIR)/$(BIN)"; export PATH; set -e; \
 	compile="uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header"; \
