@@ -51,7 +51,7 @@ _CLIENTS = {"AsyncClient": "assay.aio", "Client": "assay.client"}
 
 
 def __getattr__(name: str) -> Any:
-    """The clients, imported when first used: what they stand on takes longer to import than the sample endpoint takes to start."""
+    """The clients, imported when first used: what they stand on would add half to the time that the sample endpoint takes to start."""
     if name not in _CLIENTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_CLIENTS[name]), name)

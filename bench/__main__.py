@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from assay.errors import AssayError
-from assay.session import INTERRUPTED, explain
+from assay.session import INTERRUPTED, console, explain
 from bench import cost, latency, machine, results, throughput
 from bench.fixtures import Bench, running
 from bench.results import Section
-from deploy.embedded.stack import StackError
 
 ITEMS, QUICK_ITEMS = 10_000, 1_000
 ROUNDS = 3
@@ -77,14 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     items = given.items or (QUICK_ITEMS if given.quick else ITEMS)
     said = sys.argv[1:] if arguments is None else list(arguments)
-    out = Console()
+    out = console(stderr=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(given.names or list(BENCHMARKS), items, given.quick, shlex.join(["python", "-m", "bench", *said]), out)
     except KeyboardInterrupt:
         out.print("Interrupted; everything is stopped.")
         return INTERRUPTED
-    except (StackError, AssayError) as error:
+    except AssayError as error:
         for line in explain(error):
             print(line, file=sys.stderr)
         return 1

@@ -41,7 +41,8 @@ def generator() -> ModuleType:
     """The module that makes the problems of the sample environment `word-problems`."""
     path = ROOT / "environments" / "word-problems" / "generate.py"
     spec = importlib.util.spec_from_file_location("word_problems_generate", path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -132,7 +133,7 @@ class Bench:
     def settings(self) -> Settings:
         """What the stack's services were told, to reach its stores from here."""
         told = {name.removeprefix("ASSAY_").lower(): value for name, value in self.stack.environment.items()}
-        return Settings(**{name: value for name, value in told.items() if name in Settings.model_fields})
+        return Settings.model_validate(told)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from statistics import median
 import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, PubAck, RetentionPolicy, StorageType, StreamConfig
 
 from bench.fixtures import MODEL, SLUG, Bench
 from bench.loops import aiohttp_loop, timed
@@ -19,7 +19,7 @@ from services.scorer.landing import land, result
 from services.scorer.scorers import score
 from shared.contracts import ChatMessage, Job, ModelEndpoint, Outcome, Prediction, Usage
 from shared.manifest import NumericScoring
-from shared.pull import ACK, Batches, Puller
+from shared.pull import Batches, Puller
 from shared.settings import Settings
 from shared.storage import mongo
 
@@ -44,7 +44,7 @@ class Cost:
 
 
 async def measure(bench: Bench, rounds: int, say: Callable[[str], None]) -> list[Cost]:
-    """Every step in the order in which an item passes them; medians of `rounds`."""
+    """Every step, medians of `rounds`."""
     jobs = make_jobs(bench)
     predictions = [make_prediction(job) for job in jobs]
     costs = [await cost(step, len(jobs), rounds, work) for step, work in in_process(jobs, predictions)]
@@ -172,7 +172,7 @@ async def broker_costs(settings: Settings, predictions: Sequence[Prediction], ro
     numbers = iter(range(10**9))
     async with broker(settings) as (nc, js):
 
-        async def send(payload: bytes) -> "asyncio.Future[object]":
+        async def send(payload: bytes) -> asyncio.Future[PubAck]:
             return await js.publish_async(SUBJECT, payload, headers={"Nats-Msg-Id": str(next(numbers))})
 
         async def publish_batches() -> None:
@@ -195,7 +195,7 @@ async def broker_costs(settings: Settings, predictions: Sequence[Prediction], ro
             while count > 0:
                 messages = await batches.get()
                 for message in messages:
-                    await nc.publish(message.reply, ACK)
+                    await puller.acknowledge(message)
                 count -= len(messages)
             await puller.stop()
             await nc.flush()

@@ -89,7 +89,9 @@ def install(app: FastAPI) -> None:
     async def known(request: Request, error: Exception) -> JSONResponse:
         problem = from_exception(error)
         if problem.status >= 500:
-            logger.warning("%s %s: %d %s", request.method, request.url.path, problem.status, problem.detail)
+            cause = error.__cause__ or error
+            text = "%s %s: %d %s (%s)"
+            logger.warning(text, request.method, request.url.path, problem.status, problem.detail, type(cause).__name__)
         return respond(problem)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:

@@ -126,7 +126,7 @@ class RegexScoring(Strict):
     """
 
     scorer: Literal["regex"]
-    pattern: str | None = None
+    pattern: str | None = Field(default=None, max_length=10_000)
     which: Literal["first", "last"] = "last"
     ignore_case: bool = False
 

@@ -34,7 +34,8 @@ class Puller:
 
     Args:
         batch: how many messages may be asked for and not yet delivered.
-        on_gone: called when the server says that there is no such consumer; pulling goes on, in case it comes back.
+        on_gone: called when there seems to be no such consumer; pulling goes on, in case it comes back.
+        expires_s: a pull request's life at the server, in seconds.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Puller:
         *,
         batch: int = 128,
         on_gone: Callable[[], None] | None = None,
+        expires_s: float = EXPIRES_S,
     ) -> None:
+        self._expires_s = expires_s
         self._nc = nc
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._on_message = on_message
@@ -98,11 +101,14 @@ class Puller:
             # A request ran out, or the consumer was changed under it: what it still asked for is void.
             self._wanted = max(0, self._wanted - int(headers.get("Nats-Pending-Messages", self._batch)))
         elif status in ("404", "503"):
-            self._wanted = 0
-            if self._on_gone:
-                self._on_gone()
+            self._gone()
             return  # the timer asks again; at once would be a hot loop
         await self._ask()
+
+    def _gone(self) -> None:
+        self._wanted = 0
+        if self._on_gone:
+            self._on_gone()
 
     async def _ask(self) -> None:
         missing = self._batch - self._wanted
@@ -110,15 +116,17 @@ class Puller:
             return
         self._wanted += missing
         self._asked_at = time.monotonic()
-        request = {"batch": missing, "expires": int(EXPIRES_S * 1e9)}
+        request = {"batch": missing, "expires": int(self._expires_s * 1e9)}
         await self._nc.publish(self._subject, json.dumps(request).encode(), reply=self._inbox)
 
     async def _keep_asking(self) -> None:
         while True:
             try:
-                if self._wanted == 0 or time.monotonic() - self._asked_at > EXPIRES_S + 1:
-                    # Every request has expired by now, so whatever the count says, none is waiting.
-                    self._wanted = 0
+                if self._wanted and time.monotonic() - self._asked_at > self._expires_s + 1:
+                    # A consumer that is there would have said that the request ran out. nats-server 2.9 is silent
+                    # where there is none; newer ones say 404 or 503.
+                    self._gone()
+                if self._wanted == 0:
                     await self._ask()
             except Exception as error:
                 logger.warning("cannot pull from %s: %s", self._subject, error)

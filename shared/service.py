@@ -17,15 +17,17 @@ from uuid import uuid4
 import nats
 import uvloop
 from faststream import FastStream
-from faststream.nats import NatsBroker
+from faststream.nats import NatsBroker, NatsToken
 from nats.aio.client import Client
-from nats.errors import ConnectionClosedError, Error, NoRespondersError, OutboundBufferLimitError
+from nats.errors import Error, MaxPayloadError, NoRespondersError
 from nats.js import JetStreamContext
 
 from shared import subjects
-from shared.errors import Problem, Unavailable, raise_problem
+from shared.errors import Problem, TooLarge, Unavailable, raise_problem
 from shared.provision import provision
 from shared.settings import Settings
+from shared.storage.mongo import OUTAGES
+from shared.storage.objects import ObjectStoreError
 
 logger = logging.getLogger("assay")
 
@@ -77,7 +79,7 @@ class Service:
         token = self.settings.nats_token
         self.broker = NatsBroker(
             self.settings.nats_url,
-            token=token.get_secret_value() if token else None,
+            security=NatsToken(token.get_secret_value()) if token else None,
             name=f"assay-{self.name}-{self.instance}",
             allow_reconnect=True,
             max_reconnect_attempts=-1,  # when they run out, FastStream's pull loop spins and freezes the process
@@ -106,6 +108,12 @@ class Service:
                     return {"ok": await handler(body)}
                 except Problem as problem:
                     return {"problem": problem.as_dict()}
+                except ObjectStoreError as error:
+                    return {"problem": Unavailable(str(error)).as_dict()}
+                except OUTAGES:
+                    return {"problem": Unavailable("MongoDB does not answer").as_dict()}
+                except Error:
+                    return {"problem": Unavailable("NATS does not answer").as_dict()}
                 except Exception:
                     logger.exception("command %s failed", verb)
                     return {"problem": Problem(f"{self.name} failed at {verb}; its log says why").as_dict()}
@@ -201,7 +209,9 @@ async def call(broker: NatsBroker, subject: str, body: dict[str, Any], *, timeou
         answer = await broker.request(body, subject, timeout=timeout)
     except NoRespondersError as error:
         raise Unavailable(f"no {part} is running") from error
-    except (TimeoutError, Error, ConnectionClosedError, OutboundBufferLimitError) as error:
+    except MaxPayloadError as error:
+        raise TooLarge(f"the request to the {part} is larger than the broker carries") from error
+    except (TimeoutError, Error) as error:
         raise Unavailable(f"the {part} does not answer") from error
     reply = json.loads(answer.body)
     if problem := reply.get("problem"):

@@ -18,8 +18,8 @@ from services.orchestrator.run import Run
 from services.orchestrator.store import RENEW_S, Store
 from shared import subjects
 from shared.api import EvaluationCreate, Model
-from shared.contracts import ACTIVE, Landed, Note
-from shared.errors import Problem
+from shared.contracts import ACTIVE, Landed, Note, Status
+from shared.errors import Conflict, Problem
 from shared.service import Service
 from shared.storage.mongo import OUTAGES, Document
 from shared.views import created_view, evaluation_view, model_view
@@ -81,6 +81,8 @@ class Orchestrator:
         while document["status"] in ACTIVE and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
             document = await creation.find_evaluation(self._store.database, document["_id"])
+        if document["status"] in (Status.COMPLETED, Status.FAILED):
+            raise Conflict(f"evaluation #{document['number']} was {document['status']} before it could be cancelled")
         return evaluation_view(document).model_dump(mode="json")
 
     async def redrive(self, body: dict[str, Any]) -> Any:

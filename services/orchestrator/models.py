@@ -113,19 +113,24 @@ class Models:
             if document["status"] == ModelStatus.RUNNING:
                 self._probed.pop(row["_id"], None)
 
-    async def publish(self, document: Document) -> None:
+    async def publish(self, document: Document, *, keep_concurrency: bool = False) -> None:
         """Let predictors know: first the consumer they pull from, then the settings they pull with.
 
-        A changed concurrency is this service's to write: the model's consumer gets it here, and nowhere else.
+        The consumer's `max_ack_pending` is written when the model is registered or changed; at a start it is kept as it is.
         """
-        await ensure_consumer(self._js, subjects.JOBS, model_consumer(document["_id"], document["max_concurrency"]))
+        await ensure_consumer(
+            self._js,
+            subjects.JOBS,
+            model_consumer(document["_id"], document["max_concurrency"]),
+            keep_max_ack_pending=keep_concurrency,
+        )
         store = await self._js.key_value(subjects.KV_MODELS)
         await store.put(document["_id"], _endpoint(document).model_dump_json().encode())
 
     async def publish_all(self) -> None:
         """At start: a broker that lost its data knows every model again."""
         async for document in self._models.find():
-            await self.publish(document)
+            await self.publish(document, keep_concurrency=True)
 
     async def _ask(self, document: Document) -> dict[str, Any]:
         body = {"endpoint": _endpoint(document).model_dump(mode="json")}

@@ -86,6 +86,10 @@ async def history(gateway: RunningGateway, evaluation: str, limit: int = 1000) -
     query: dict[str, str] = {}
     while True:
         answer = await gateway.http.get(f"/v1/evaluations/{evaluation}/events", params={"limit": limit, **query})
+        if answer.status_code == 503:
+            # A broker that has just come back; what a client does.
+            await asyncio.sleep(int(answer.headers["retry-after"]))
+            continue
         body = good(answer)
         found += body["items"]
         if body["next"] is None:
@@ -135,7 +139,8 @@ async def test_a_client_cut_again_and_again_sees_each_event_once_in_order(gatewa
         after = f"?after={seen[-1]['cursor']}" if seen else ""
         async with socket(gateway, f"/evaluations/{evaluation}/events/ws{after}") as connection:
             with suppress(ConnectionClosed):
-                seen += [one async for one in messages(connection, 7)]
+                async for one in messages(connection, 7):
+                    seen.append(one)
             code = connection.close_code
             connection.transport.abort()
     await running
@@ -240,7 +245,6 @@ async def test_the_feed_of_all_begins_now_and_can_be_resumed(gateway: RunningGat
 
 async def test_the_feed_of_all_is_filtered(gateway: RunningGateway) -> None:
     first, second, third = [await gateway.add_evaluation(number, status="running") for number in (1, 2, 3)]
-    start = await publish(gateway, first, "queued", 0)
 
     async def say(offset: int) -> None:
         for scope, kind, number in (
@@ -253,7 +257,6 @@ async def test_the_feed_of_all_is_filtered(gateway: RunningGateway) -> None:
         ):
             await publish(gateway, scope, kind, offset + number)
 
-    await say(0)
     for query, found in (
         ("", [1, 2, 3, 4, 5, 6]),
         (f"&evaluation={first}", [1, 5]),
@@ -263,17 +266,14 @@ async def test_the_feed_of_all_is_filtered(gateway: RunningGateway) -> None:
         ("&type=assay.evaluation.log,assay.evaluation.completed", [5, 6]),
         ("&type=assay.evaluation.progress&evaluation=2", [2]),
     ):
-        last = gateway.app.state.parts.feed.last
+        start = await publish(gateway, first, "queued", 0)
+        await say(0)
         body = good(await gateway.http.get(f"/v1/events?after={start}{query}"))
         assert numbers(body["items"]) == found, query
         async with socket(gateway, f"/events/ws?after={start}{query}") as connection:
             assert numbers(await read(connection, len(found))) == found, query
             await say(100)
             assert numbers(await read(connection, len(found))) == [100 + number for number in found], query
-        await gateway.nc.jetstream().purge_stream(subjects.EVENTS, keep=0)
-        start = str(int(start) if last < int(start) else gateway.app.state.parts.feed.last)
-        start = await publish(gateway, first, "queued", 0)
-        await say(0)
 
 
 async def test_the_kept_feed_is_paged(gateway: RunningGateway) -> None:
@@ -383,19 +383,22 @@ async def test_the_feed_of_all_as_server_sent_events(gateway: RunningGateway) ->
 
 
 async def test_many_listeners_are_one_read_of_the_stream(gateway: RunningGateway) -> None:
+    async def consumers() -> set[str]:
+        return {info.name for info in await gateway.nc.jetstream().consumers_info(subjects.EVENTS)}
+
     evaluation = await gateway.add_evaluation(1, status="running")
+    before = await consumers()
     sockets = [await socket(gateway, path) for path in ("/events/ws", "/evaluations/1/events/ws") * 20]
     feed = gateway.app.state.parts.feed
     await until(lambda: feed.listeners == 40)
     await publish(gateway, evaluation, "progress", 1)
     assert [numbers(await read(connection, 1)) for connection in sockets] == [[1]] * 40
-    names = {info.name for info in await gateway.nc.jetstream().consumers_info(subjects.EVENTS)}
-    own = gateway.app.state.parts.service.nc
-    assert own.is_connected
+    # What the history was read with is gone at once; none was added that stays.
+    async with asyncio.timeout(10):
+        while await consumers() - before:
+            await asyncio.sleep(0.01)
     await asyncio.gather(*(connection.close() for connection in sockets))
     await until(lambda: feed.listeners == 0)
-    # Those of gateways of other tests run out by themselves; none was added for the forty.
-    assert len(names) < 40
 
 
 async def test_a_client_too_slow_is_closed_and_resumes(gateway: RunningGateway) -> None:

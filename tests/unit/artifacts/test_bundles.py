@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,61 +9,10 @@ import pytest
 import yaml
 
 from services.artifacts.bundles import Bundle, Limits, read_bundle
-from shared.errors import FieldError, Invalid, TooLarge
-from tests.unit.artifacts.test_unpacking import write_zip
+from shared.errors import TooLarge
+from tests.unit.artifacts.bundles import ITEMS, error, errors, manifest, phase, read, write_zip
 
 ROOT = Path(__file__).parents[3]
-ITEMS = '{"id": "a", "question": "1 + 1?", "answer": 2, "kind": "sum"}\n'
-
-
-def manifest(**changes: Any) -> dict[str, Any]:
-    """A good manifest over `dev.jsonl`."""
-    return {
-        "slug": "sums",
-        "title": "Sums",
-        "prompt": {"system": "Be brief.", "template": "Q: {{ question }}"},
-        "phases": [phase()],
-        "scoring": {"scorer": "numeric"},
-    } | changes
-
-
-def phase(**changes: Any) -> dict[str, Any]:
-    fields = {"id": "id", "input": "question", "target": "answer"}
-    return {"name": "dev", "data": "dev.jsonl", "fields": fields} | changes
-
-
-def make(tmp_path: Path, text: str | dict[str, Any], **files: str | bytes) -> Path:
-    """A zip with the manifest and `files`, whose names have `__` for a dot; with none, `dev.jsonl` with one item."""
-    tmp_path.mkdir(exist_ok=True)
-    entries = [("environment.yaml", (text if isinstance(text, str) else yaml.safe_dump(text)).encode())]
-    for name, content in (files or {"dev__jsonl": ITEMS}).items():
-        entries.append((name.replace("__", "."), content.encode() if isinstance(content, str) else content))
-    return write_zip(tmp_path / "bundle.zip", entries)
-
-
-def read(
-    tmp_path: Path, text: str | dict[str, Any], limits: Limits = Limits(), **files: str | bytes
-) -> tuple[Bundle, list[dict[str, Any]]]:
-    """The bundle, and the first phase's items."""
-    bundle = read_bundle(make(tmp_path, text, **files), tmp_path / "out", limits)
-    lines = (tmp_path / "out/items-0.jsonl").read_text().splitlines()
-    return bundle, [json.loads(line) for line in lines]
-
-
-def errors(
-    tmp_path: Path, text: str | dict[str, Any], limits: Limits = Limits(), **files: str | bytes
-) -> list[FieldError]:
-    with pytest.raises(Invalid) as caught:
-        read(tmp_path, text, limits, **files)
-    assert caught.value.detail.startswith("bundle has ")
-    return caught.value.errors
-
-
-def error(tmp_path: Path, text: str | dict[str, Any], limits: Limits = Limits(), **files: str | bytes) -> FieldError:
-    (only,) = errors(tmp_path, text, limits, **files)
-    return only
-
-
 # Good ones
 
 
@@ -78,6 +26,7 @@ def test_a_good_bundle(tmp_path: Path) -> None:
     assert items == [
         {
             "index": 0,
+            "line": 1,
             "item_id": "a",
             "input": "1 + 1?",
             "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Q: 1 + 1?"}],
@@ -129,7 +78,7 @@ def test_parquet(tmp_path: Path) -> None:
 def test_without_an_id_column_items_are_numbered_from_1(tmp_path: Path) -> None:
     text = manifest(phases=[phase(fields={"input": "question", "target": "answer"})])
     _, items = read(tmp_path, text, dev__jsonl=ITEMS + "\n" + ITEMS)
-    assert [(item["index"], item["item_id"]) for item in items] == [(0, "1"), (1, "2")]
+    assert [(item["index"], item["line"], item["item_id"]) for item in items] == [(0, 1, "1"), (1, 3, "2")]
 
 
 def test_a_chat_as_input_and_the_fields_in_the_template(tmp_path: Path) -> None:
@@ -148,105 +97,6 @@ def test_choices_are_hints_and_not_metadata(tmp_path: Path) -> None:
     wrong = error(tmp_path / "wrong", text, dev__jsonl=line.replace('"yes", ', ""))
     assert wrong["loc"] == ["dev.jsonl", 1, "options"]
     assert "list of at least two texts" in wrong["msg"]
-
-
-def test_aliases_in_the_manifest_are_fine(tmp_path: Path) -> None:
-    text = """
-slug: sums
-title: Sums
-prompt: {template: "{{ question }}"}
-phases:
-  - {name: one, data: dev.jsonl, fields: &fields {input: question, target: answer}}
-  - {name: two, data: dev.jsonl, fields: {<<: *fields, id: id}}
-scoring: {scorer: numeric}
-"""
-    bundle, _ = read(tmp_path, text)
-    assert bundle.phases == [("one", 1), ("two", 1)]
-    assert bundle.manifest.phases[1].fields.id == "id"
-
-
-# The manifest
-
-GOOD = yaml.safe_dump(manifest(), sort_keys=False)
-
-
-@pytest.mark.parametrize(
-    ("text", "msg"),
-    [
-        ("slug: [a\ntitle: b\n", "line 2, column 6: expected ',' or ']', but got ':'"),
-        ("a: b: c", "line 1, column 5: mapping values are not allowed here"),
-        ("\tslug: a", "line 1, column 1: found character '\\t' that cannot start any token"),
-        ("- a", "is not YAML: it must be a mapping with slug, title, prompt, phases and scoring"),
-        ("", "is not YAML: it must be a mapping with slug, title, prompt, phases and scoring"),
-        ("slug: a\nslug: b", "line 2, column 1: the key 'slug' is given twice"),
-        ("slug: a\n5: b", "line 2, column 1: a key must be text; put it in quotes"),
-        ("slug: .inf", "line 1, column 7: a number must be finite"),
-        ('slug: "\\ud800"', "line 1, column 7: half of a surrogate pair is not Unicode text"),
-        ('"\\ud800": a', "line 1, column 1: half of a surrogate pair is not Unicode text"),
-        ("slug: 2025-13-45", "is not YAML: a value does not fit its type: month must be in 1..12"),
-        ("slug: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
-        ("a: &a [*a]", "nested deeper than 64 levels, or within itself"),
-        ("a: " + "[" * 5000, "is nested deeper than 64 levels"),
-        ("a: 1\n---\nb: 1", "but found another document"),
-    ],
-)
-def test_broken_yaml(tmp_path: Path, text: str, msg: str) -> None:
-    found = error(tmp_path, text)
-    assert found["loc"] == ["environment.yaml"]
-    assert msg in found["msg"]
-
-
-def test_a_billion_laughs_are_refused_at_once(tmp_path: Path) -> None:
-    text = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
-    assert "more than 100,000 values" in error(tmp_path, text)["msg"]
-
-
-def test_a_manifest_that_is_not_utf8(tmp_path: Path) -> None:
-    archive = write_zip(tmp_path / "bundle.zip", [("environment.yaml", b"title: \xff")])
-    with pytest.raises(Invalid, match="is not UTF-8: byte 0xff at position 8"):
-        read_bundle(archive, tmp_path / "out", Limits())
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "loc", "msg"),
-    [
-        (
-            "title: Sums\n",
-            "titel: Sums\ntitle: Sums\n",
-            ["titel"],
-            "line 2: unknown key 'titel'; did you mean 'title'?",
-        ),
-        (
-            "numeric",
-            "numeric\n  tolerence: 1",
-            ["scoring", "tolerence"],
-            "line 15: unknown key 'tolerence'; did you mean 'tolerance'? The keys here are scorer, tolerance",
-        ),
-        (
-            "    id: id",
-            "    colour: id",
-            ["phases", 0, "fields", "colour"],
-            "line 10: unknown key 'colour'; the keys here are id, input, target",
-        ),
-        ("numeric", "numerik", ["scoring", "scorer"], "line 14: unknown scorer 'numerik'; did you mean 'numeric'?"),
-        ("scorer: numeric", "{}", ["scoring", "scorer"], "line 13: scorer is missing; scorer is one of choice,"),
-        ("title: Sums\n", "", ["title"], "title is missing"),
-        ("    target: answer\n", "    target: [a]\n", ["phases", 0, "fields", "target"], "line 12: Input should be a"),
-        ("slug: sums", "slug: My Sums", ["slug"], "line 1: String should match pattern"),
-        ("slug: sums", "generation: {stop: 5}\nslug: sums", ["generation", "stop"], "should be a valid list"),
-        ("system: Be", "messages: []\n  system: Be", ["prompt", "messages"], "line 4: List should have at least 1"),
-    ],
-)
-def test_what_does_not_fit_the_manifest(tmp_path: Path, old: str, new: str, loc: list[Any], msg: str) -> None:
-    assert old in GOOD
-    found = error(tmp_path, GOOD.replace(old, new))
-    assert found["loc"] == ["environment.yaml", *loc]
-    assert msg in found["msg"]
-
-
-def test_all_errors_of_a_manifest_are_said_at_once(tmp_path: Path) -> None:
-    found = errors(tmp_path, manifest(slug="A B", scoring={"scorer": "nope"}, more=1))
-    assert [one["loc"][1] for one in found] == ["slug", "scoring", "more"]
 
 
 # Files

@@ -1,6 +1,7 @@
 """The worker process that reads bundles, and what becomes of one that is stopped."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from services.artifacts.bundles import Limits, read_bundle
 from services.artifacts.inspection import inspect_bundle, worker_environment
 from shared.errors import Invalid, TooLarge
-from tests.unit.artifacts.test_bundles import ITEMS, make, manifest
+from tests.unit.artifacts.bundles import ITEMS, make, manifest
 
 LOOP = "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}"
 SLOW = Limits(render_s=300)
@@ -83,6 +84,32 @@ async def test_a_cancelled_inspection_leaves_no_process(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await inspection
     assert not workers(tmp_path)
+
+
+SERVICE = """
+import asyncio, sys
+from pathlib import Path
+from services.artifacts.bundles import Limits
+from services.artifacts.inspection import inspect_bundle
+
+asyncio.run(inspect_bundle(Path(sys.argv[1]), Path(sys.argv[2]), Limits(render_s=300)))
+"""
+
+
+async def test_the_worker_dies_with_its_service(tmp_path: Path) -> None:
+    archive = make(tmp_path, manifest(prompt={"template": LOOP}))
+    out = tmp_path / "out"
+    service = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVICE, str(archive), str(out))
+    unpacked = out / "bundle" / "dev.jsonl"
+    while not unpacked.exists():
+        assert service.returncode is None
+        await asyncio.sleep(0.01)
+    assert len(workers(tmp_path)) == 2
+    service.kill()
+    await service.wait()
+    async with asyncio.timeout(5):
+        while workers(tmp_path):
+            await asyncio.sleep(0.01)
 
 
 def test_the_worker_sees_none_of_the_settings() -> None:

@@ -4,24 +4,16 @@ import hashlib
 import stat
 import struct
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from services.artifacts.unpacking import ArchiveLimits, content_version, extract
 from shared.errors import Invalid, TooLarge
+from tests.unit.artifacts.bundles import Entry, write_zip
 
 ROOT_FILE = "environment.yaml"
 LIMITS = ArchiveLimits(max_total_bytes=100_000_000, max_file_bytes=50_000_000, max_entries=50, max_ratio=300)
-Entry = tuple[str | zipfile.ZipInfo, bytes]
-
-
-def write_zip(path: Path, entries: Iterable[Entry], method: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, content in entries:
-            archive.writestr(name, content, compress_type=method)
-    return path
 
 
 def unpack(tmp_path: Path, *entries: Entry, limits: ArchiveLimits = LIMITS) -> dict[str, str]:

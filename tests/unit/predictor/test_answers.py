@@ -80,7 +80,23 @@ def test_a_filtered_answer_is_the_last_word() -> None:
 
 @pytest.mark.parametrize(
     ("status", "retryable"),
-    [(400, False), (401, False), (403, False), (404, False), (413, False), (422, False), (302, False), (408, True), (409, True), (425, True), (429, True), (500, True), (502, True), (503, True), (529, True)],
+    [
+        (400, False),
+        (401, False),
+        (403, False),
+        (404, False),
+        (413, False),
+        (422, False),
+        (302, False),
+        (408, True),
+        (409, True),
+        (425, True),
+        (429, True),
+        (500, True),
+        (502, True),
+        (503, True),
+        (529, True),
+    ],
 )
 def test_which_statuses_may_pass_later(status: int, retryable: bool) -> None:
     assert read_error(status, b"", None, 0).retryable is retryable

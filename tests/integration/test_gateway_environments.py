@@ -1,0 +1,200 @@
+"""Environments over real stores; the tests play artifacts."""
+
+IMPORTS
+
+@pytest.fixture
+async def gateway(stores: Settings) -> AsyncIterator[RunningGateway]:
+    async with RunningGateway(stores) as running:
+        yield running
+
+
+# Reading
+
+
+async def test_environments_are_listed_by_their_latest_version(gateway: RunningGateway) -> None:
+    await gateway.add_environment("0a", created_at=WHEN)
+    await gateway.add_environment("0b", created_at=WHEN + timedelta(days=1), title="Sums, again")
+    await gateway.add_environment("0c", slug="words", created_at=WHEN + timedelta(hours=1), tags=["text", "a.b"])
+    await gateway.add_environment("0d", slug="maps", created_at=WHEN + timedelta(hours=1))
+    rows = await pages(gateway, "/v1/environments", limit=1)
+    assert [(row["slug"], row["version"]) for row in rows] == [("sums", "0b"), ("words", "0c"), ("maps", "0d")]
+    assert rows[0]["phases"][0]["items"] == 5
+    assert [row["slug"] for row in await pages(gateway, "/v1/environments", q="AGAIN")] == ["sums"]
+    assert [row["slug"] for row in await pages(gateway, "/v1/environments", q="A.B")] == ["words"]
+    assert [row["slug"] for row in await pages(gateway, "/v1/environments", q="(a LOT")] == ["sums", "words", "maps"]
+    assert await pages(gateway, "/v1/environments", q=".*") == []
+
+    latest = good(await gateway.http.get("/v1/environments/sums"))
+    assert (latest["version"], latest["title"], latest["overview"]) == ("0b", "Sums, again", "# Sums")
+    assert [entry["version"] for entry in latest["versions"]] == ["0b", "0a"]
+    assert latest["scoring"]["scorer"] == "numeric"
+    assert latest["columns"][0]["key"] == "overall_score"
+    assert good(await gateway.http.get("/v1/environments/sums@0a"))["version"] == "0a"
+    assert "sums@ff" in problem(await gateway.http.get("/v1/environments/sums@ff"), 404)["detail"]
+
+
+async def test_test_cases_in_their_order(gateway: RunningGateway) -> None:
+    await gateway.add_environment()
+    rows = await pages(gateway, "/v1/environments/sums/items")
+    assert [row["id"] for row in rows] == [f"item-{index}" for index in range(5)]
+    assert rows[3] == {
+        "id": "item-3",
+        "index": 3,
+        "input": "What is 3 + 1? [odd]",
+        "messages": [{"role": "user", "content": "What is 3 + 1?"}],
+        "target": "4",
+        "metadata": {"level": 3},
+    }
+    assert await pages(gateway, "/v1/environments/sums/items", phase="test") == []
+    body = problem(await gateway.http.get("/v1/environments/sums/items?phase=final"), 422)
+    assert body["errors"][0]["loc"] == ["phase"]
+    assert "dev, test" in body["detail"]
+
+
+async def test_a_leaderboard_of_completed_evaluations(gateway: RunningGateway) -> None:
+    await gateway.add_environment("0a", created_at=WHEN - timedelta(days=1))
+    await gateway.add_environment("0a1b")
+    await gateway.add_evaluation(1, metrics={"overall_score": 0.4, "accuracy": 0.4, "accuracy_ci95": [0.1, 0.8]})
+    await gateway.add_evaluation(2, metrics={"overall_score": 0.6})
+    await gateway.add_evaluation(3, metrics={"overall_score": 0.4})
+    await gateway.add_evaluation(4, version="0a", metrics={"overall_score": 1.0})
+    await gateway.add_evaluation(5, limit=2, metrics={"overall_score": 1.0})
+    await gateway.add_evaluation(6, status="running", metrics=None)
+    await gateway.add_evaluation(7, phase="test", metrics={"overall_score": 0.2})
+    rows = await pages(gateway, "/v1/environments/sums/leaderboard")
+    assert [(row["number"], row["rank"], row["tied"]) for row in rows] == [
+        (2, 1, False),
+        (1, 2, True),
+        (3, 2, True),
+        (4, None, False),
+        (5, None, False),
+    ]
+    assert rows[1]["accuracy_ci95"] == [0.1, 0.8]
+    assert rows[4]["partial"]
+    answer = good(await gateway.http.get("/v1/environments/sums/leaderboard?phase=test"))
+    assert (answer["phase"], answer["version"], answer["next"]) == ("test", "0a1b", None)
+    assert [row["number"] for row in answer["items"]] == [7]
+    assert answer["columns"][0]["key"] == "overall_score"
+
+
+# Uploads
+
+
+async def test_a_bundle_is_staged_and_handed_to_artifacts(gateway: RunningGateway) -> None:
+    data = bytes(range(256)) * 20_000
+    staged: list[bytes] = []
+
+    async def read(key: str) -> None:
+        staged.append(await gateway.objects.get_bytes(key))
+
+    reads: list[asyncio.Task[None]] = []
+
+    def register(body: dict[str, Any]) -> dict[str, Any]:
+        reads.append(asyncio.ensure_future(read(body["key"])))
+        return REGISTERED
+
+    async with gateway.owner("artifacts.environments.register", register) as asked:
+        answer = await gateway.http.post("/v1/environments", files={"bundle": ("sums.zip", data)})
+        body = good(answer, 201)
+        await asyncio.gather(*reads)
+    assert (body["slug"], body["columns"]) == ("sums", [])
+    assert answer.headers["location"] == "/v1/environments/sums@0a1b"
+    assert asked[0]["filename"] == "sums.zip"
+    assert asked[0]["key"].startswith("staging/")
+    assert staged == [data]
+
+
+async def test_what_artifacts_refuses_is_told_as_it_said_it(gateway: RunningGateway) -> None:
+    def refuse(body: dict[str, Any]) -> Any:
+        raise Invalid(
+            "dev.jsonl has no field answer", [{"loc": ["bundle", "dev.jsonl", 3, "answer"], "msg": "missing"}]
+        )
+
+    async with gateway.owner("artifacts.environments.register", refuse):
+        body = problem(await gateway.http.post("/v1/environments", files={"bundle": ("b.zip", b"zip")}), 422)
+    assert body["errors"] == [{"loc": ["bundle", "dev.jsonl", 3, "answer"], "msg": "missing"}]
+
+
+async def test_a_bundle_that_nobody_registers_is_not_left_behind(gateway: RunningGateway) -> None:
+    def staged() -> set[str]:
+        return {entry.object_name for entry in client.list_objects(gateway.objects.bucket, "staging/", recursive=True)}
+
+    client = gateway.objects._minio
+    before = await asyncio.to_thread(staged)
+    answer = await gateway.http.post("/v1/environments", files={"bundle": ("b.zip", b"zip")})
+    assert problem(answer, 503)["detail"] == "no artifacts is running"
+    assert await asyncio.to_thread(staged) == before
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_bundle_that_is_too_large_is_told_so(stores: Settings, chunked: bool) -> None:
+    async with RunningGateway(stores, max_upload_mb=1) as gateway:
+        boundary = b"--x\r\nContent-Disposition: form-data; name=bundle; filename=b.zip\r\n\r\n"
+        data = boundary + b"0" * 20_000_000 + b"\r\n--x--\r\n"
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(data), 65536):
+                yield data[start : start + 65536]
+
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        if not chunked:
+            headers["Content-Length"] = str(len(data))
+        answer = await gateway.http.post("/v1/environments", content=chunks(), headers=headers)
+        assert "1 MB (ASSAY_MAX_UPLOAD_MB)" in problem(answer, 413)["detail"]
+        nearly = {"bundle": ("b.zip", b"0" * (1024 * 1024 + 1))}
+        problem(await gateway.http.post("/v1/environments", files=nearly), 413)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "word"),
+    [
+        ({"files": {"file": ("b.zip", b"zip")}}, 422, "bundle"),
+        ({"files": [("bundle", ("a.zip", b"a")), ("bundle", ("b.zip", b"b"))]}, 422, "bundle"),
+        ({"files": {"other": ("b.zip", b"zip")}}, 422, "other"),
+        ({"json": {"import": {"hub": "x"}}}, 422, "import"),
+        ({"json": {"impart": {}}}, 422, "bundle"),
+        ({"json": [1]}, 422, "bundle"),
+        ({"content": b"PK\x03\x04"}, 400, "bundle"),
+        (
+            {"content": b"--x\r\nnonsense\r\n\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},
+            400,
+            "",
+        ),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "boundary"),
+    ],
+)
+async def test_an_upload_that_is_none(empty_gateway: RunningGateway, request_: Any, status: int, word: str) -> None:
+    body = problem(await empty_gateway.http.post("/v1/environments", **request_), status)
+    assert word in body["detail"]
+
+
+async def test_the_same_bundle_under_the_same_key_is_registered_once(gateway: RunningGateway) -> None:
+    records: dict[str, Any] = {}
+
+    def claim(body: dict[str, Any]) -> Any:
+        record = records.setdefault(body["key"], {"hash": body["hash"], "answer": None})
+        if record["hash"] != body["hash"]:
+            raise Conflict("this Idempotency-Key came with another body")
+        return {"answer": record["answer"]}
+
+    def finish(body: dict[str, Any]) -> Any:
+        records[body["key"]]["answer"] = body["answer"]
+        return {}
+
+    async with (
+        gateway.owner("orchestrator.idempotency.claim", claim) as claims,
+        gateway.owner("orchestrator.idempotency.finish", finish),
+        gateway.owner("artifacts.environments.register", lambda body: REGISTERED) as asked,
+    ):
+        headers = {"Idempotency-Key": "once"}
+
+        async def push(data: bytes) -> httpx.Response:
+            return await gateway.http.post("/v1/environments", files={"bundle": ("b.zip", data)}, headers=headers)
+
+        first, again = await push(b"zip"), await push(b"zip")
+        assert good(first, 201) == good(again, 201)
+        problem(await push(b"another"), 409)
+    assert len(asked) == 1
+    assert claims[0] == {"key": "environments:once", "hash": hashlib.sha256(b"zip").hexdigest()}
+
+
