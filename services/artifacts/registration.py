@@ -22,6 +22,7 @@ from services.artifacts.problems import Problems
 from services.artifacts.rows import unit
 from shared import subjects
 from shared.contracts import Event
+from shared.errors import Unavailable
 from shared.service import Service, call
 from shared.storage.mongo import Database, Document
 from shared.storage.objects import Objects
@@ -39,6 +40,9 @@ MAX_INSPECTIONS = 2
 
 T = TypeVar("T")
 
+DEADLINE_S = 570.0
+"""Below the gateway's own for this command: what was given up there must not be registered here after all."""
+
 
 class Registration:
     def __init__(self, service: Service, database: Database, objects: Objects, limits: Limits) -> None:
@@ -52,7 +56,10 @@ class Registration:
         """Command `artifacts.environments.register` {key}: a staged bundle becomes a version; the staged object goes."""
         try:
             with tempfile.TemporaryDirectory(prefix="assay-bundle-") as folder:
-                return await self._register(body["key"], Path(folder))
+                async with asyncio.timeout(DEADLINE_S):
+                    return await self._register(body["key"], Path(folder))
+        except TimeoutError as error:
+            raise Unavailable(f"the bundle was not registered within {DEADLINE_S:g} s; send it again") from error
         finally:
             await self._objects.remove(body["key"])
 

@@ -1,8 +1,8 @@
 """The gateway over real stores. The tests themselves are the orchestrator and artifacts, at the other end of the broker."""
 
 import asyncio
-import hashlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,10 +19,10 @@ import pytest
 from nats.aio.msg import Msg
 from pydantic import SecretStr
 
+from deploy.embedded.ports import free
 from gateway.app import GatewayServer, create_app
 from gateway.auth import check_settings
 from shared.errors import Conflict, Invalid, NotFound
-from shared.secrets import Cipher
 from shared.settings import Settings
 from shared.storage import mongo
 from shared.storage.objects import Objects
@@ -200,15 +200,6 @@ MODEL: dict[str, Any] = {
     "status_detail": "answers",
 }
 PUBLIC_MODEL = {**MODEL, "id": "m1", "created_at": "2026-01-02T03:04:05Z", "has_api_key": True}
-
-REGISTERED = {
-    "slug": "sums",
-    "version": "0a1b",
-    "title": "Sums",
-    "phases": [{"name": "dev", "items": 5}],
-    "created_at": "2026-01-02T03:04:05Z",
-    "scoring": {"scorer": "numeric"},
-}
 
 
 @pytest.fixture
@@ -408,6 +399,25 @@ def test_a_wrong_setting_is_told_and_nothing_is_served(environment: dict[str, st
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "very-secret" not in ended.stderr + ended.stdout
+
+
+def test_it_stops_at_once_even_while_it_waits_for_the_broker() -> None:
+    (port,) = free(1)
+    environment = {
+        "ASSAY_NATS_URL": "nats://127.0.0.1:1",
+        "ASSAY_S3_ENDPOINT": "http://127.0.0.1:1",
+        "ASSAY_PORT": str(port),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway.app"], env=environment, cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(retries=10), base_url=f"http://127.0.0.1:{port}") as http:
+            assert http.get("/healthz").json() == {"status": "ok"}
+        process.terminate()
+        assert process.wait(10) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
 
 
 # Bad input

@@ -1,6 +1,27 @@
 """Environments over real stores; the tests play artifacts."""
 
-IMPORTS
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.errors import Conflict, Invalid
+from shared.settings import Settings
+from tests.integration.test_gateway_api import WHEN, RunningGateway, good, pages, problem
+
+REGISTERED = {
+    "slug": "sums",
+    "version": "0a1b",
+    "title": "Sums",
+    "phases": [{"name": "dev", "items": 5}],
+    "created_at": "2026-01-02T03:04:05Z",
+    "scoring": {"scorer": "numeric"},
+}
+
 
 @pytest.fixture
 async def gateway(stores: Settings) -> AsyncIterator[RunningGateway]:
@@ -163,8 +184,8 @@ async def test_a_bundle_that_is_too_large_is_told_so(stores: Settings, chunked: 
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "boundary"),
     ],
 )
-async def test_an_upload_that_is_none(empty_gateway: RunningGateway, request_: Any, status: int, word: str) -> None:
-    body = problem(await empty_gateway.http.post("/v1/environments", **request_), status)
+async def test_an_upload_that_is_none(gateway: RunningGateway, request_: Any, status: int, word: str) -> None:
+    body = problem(await gateway.http.post("/v1/environments", **request_), status)
     assert word in body["detail"]
 
 
@@ -196,5 +217,3 @@ async def test_the_same_bundle_under_the_same_key_is_registered_once(gateway: Ru
         problem(await push(b"another"), 409)
     assert len(asked) == 1
     assert claims[0] == {"key": "environments:once", "hash": hashlib.sha256(b"zip").hexdigest()}
-
-

@@ -1,6 +1,17 @@
 """Evaluations, their results and files, over real stores; the tests play the orchestrator."""
 
-IMPORTS
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from shared.errors import Conflict
+from shared.settings import Settings
+from tests.integration.test_gateway_api import RunningGateway, good, pages, problem
+
 
 @pytest.fixture
 async def gateway(stores: Settings) -> AsyncIterator[RunningGateway]:
@@ -70,8 +81,8 @@ async def test_evaluations_are_named_by_number_and_told_by_id(gateway: RunningGa
     assert cancelled == redriven == [{"id": evaluation_id}]
 
 
-async def test_an_owner_that_is_away_is_named(empty_gateway: RunningGateway) -> None:
-    answer = await empty_gateway.http.post("/v1/evaluations", json={"environment": "sums", "models": ["m1"]})
+async def test_an_owner_that_is_away_is_named(gateway: RunningGateway) -> None:
+    answer = await gateway.http.post("/v1/evaluations", json={"environment": "sums", "models": ["m1"]})
     assert problem(answer, 503)["detail"] == "no orchestrator is running"
 
 
@@ -231,5 +242,3 @@ async def test_a_file_that_the_store_has_lost_is_no_torn_answer(gateway: Running
     lost = {"name": "a.json", "kind": "a", "size": 2, "sha256": "ab", "content_type": "application/json", "key": "gone"}
     await gateway.add_evaluation(1, files=[lost])
     problem(await gateway.http.get("/v1/evaluations/1/files/a.json"), 503)
-
-

@@ -1,12 +1,23 @@
 """Models over real stores; the tests play the orchestrator."""
 
-IMPORTS
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from shared.errors import Conflict
+from shared.secrets import Cipher
+from shared.settings import Settings
+from tests.integration.test_gateway_api import FERNET, PUBLIC_MODEL, WHEN, RunningGateway, good, pages, problem, until
+
 
 @pytest.fixture
 async def gateway(stores: Settings) -> AsyncIterator[RunningGateway]:
     async with RunningGateway(stores) as running:
         yield running
-
 
 
 async def test_models_are_listed_without_their_keys(gateway: RunningGateway) -> None:
@@ -84,5 +95,3 @@ async def test_no_key_is_taken_before_it_can_be_encrypted(stores: Settings) -> N
             await gateway.objects.put_bytes("secrets/model-api-keys.fernet", FERNET.encode())
             await until(lambda: gateway.app.state.parts.cipher)
             good(await gateway.http.post("/v1/models", json={**body, "api_key": "very-secret"}), 201)
-
-

@@ -176,7 +176,6 @@ def test_reads_the_number(answer: str, wanted: str | None) -> None:
         ("-18", "18", 0, False),
         ("18", "9*2=<<9*2=18>>18 dollars\n#### 18", 0, True),
         ("100000000000000000001", "100000000000000000000", 0, False),
-        ("5", "6", float("inf"), True),
     ],
 )
 def test_compares_exactly(answer: str, target: str, tolerance: float, correct: bool) -> None:
