@@ -41,9 +41,7 @@ def test_matches_without_end_have_found_nothing() -> None:
     assert score("x" * 10_000_000, "x", scoring(r""), {}) == (None, "x", False, {})
 
 
-@pytest.mark.parametrize(
-    "pattern", ["(", "[", "a{99999999999}", "(" * 20_000 + ")" * 20_000, "(" * 4000 + ")" * 4000, "(?P<n"]
-)
+@pytest.mark.parametrize("pattern", ["(", "[", "a{99999999999}", "(" * 4000 + ")" * 4000, "(?P<n"])
 def test_an_invalid_pattern_is_told_and_never_matched(pattern: str) -> None:
     assert "scoring.pattern is not a valid regular expression" in (check_target("x", scoring(pattern), {}) or "")
     assert "the target is not a valid regular expression" in (check_target(pattern, scoring(None), {}) or "")
