@@ -8,12 +8,14 @@ import rich.table
 from rich.console import Console
 from rich.text import Text
 
+from shared.errors import AssayError
+
 FILE = Path(__file__).with_name("RESULTS.md")
 
 HEAD = """# Results
 
-`make bench` measures and writes this page; `make bench` needs nothing but this checkout. Each section says what is measured, on
-which machine and with which command, and is replaced by the next run of its benchmark.
+`make bench` measures all of this and writes this page. Each section says what is measured, on which machine and with which
+command, and is replaced by the next run of its benchmark.
 
 Everything runs on one machine: the stack, the endpoint and the client share its cores, so a figure says what the whole set does
 together, and a machine that others use makes it noisy. Read ratios between rows of one table rather than rows alone: they were
@@ -68,7 +70,7 @@ def show(section: Section, out: Console) -> None:
 def replace_section(page: str, name: str, body: str) -> str:
     """The page with this section's text in the place of the former one, or at its end.
 
-    Raises `ValueError` where the page has the section's first mark and not its last, as after a merge gone wrong.
+    Raises `AssayError` where the page has the section's first mark and not its last, as after a merge gone wrong.
     """
     begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->\n"
     before, found, rest = page.partition(begin)
@@ -76,7 +78,7 @@ def replace_section(page: str, name: str, body: str) -> str:
         return f"{page.rstrip()}\n\n{begin}{body}{end}"
     _, closed, after = rest.partition(end)
     if not closed:
-        raise ValueError(f"the page has {begin.strip()!r} without {end.strip()!r} after it; delete that section")
+        raise AssayError(f"the page has {begin.strip()!r} without {end.strip()!r} after it; delete that section")
     return f"{before}{begin}{body}{end}{after}"
 
 

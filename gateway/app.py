@@ -151,6 +151,8 @@ def main() -> int:
     set_up_logging(settings, "gateway")
     try:
         keys = check_settings(settings)
+        if not settings.s3_secret_key.get_secret_value():
+            raise SetupError("ASSAY_S3_SECRET_KEY must be set: the object store's secret key")
         if settings.secret_key:
             Cipher(settings.secret_key.get_secret_value().encode())
     except SetupError as error:

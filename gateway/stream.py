@@ -145,7 +145,13 @@ class Kept:
         try:
             while pending:
                 with nats_or_unavailable():
-                    messages = await pull.fetch(min(pending, BATCH), timeout=FETCH_TIMEOUT_S)
+                    try:
+                        messages = await pull.fetch(min(pending, BATCH), timeout=FETCH_TIMEOUT_S)
+                    except Exception as e:
+                        i = await js.consumer_info(subjects.EVENTS, info.name)
+                        st = (await js.stream_info(subjects.EVENTS)).state
+                        logger.error("DEBUG %r subject=%s after=%s pending=%s created=%s now=%s stream=%s", e, subject, after, pending, info, i, st)
+                        raise
                 for message in messages:
                     pending = message.metadata.num_pending
                     if entry := parse(message):

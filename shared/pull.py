@@ -134,10 +134,14 @@ class Puller:
 
 
 class Batches:
-    """Messages gathered into batches: whatever has arrived since the last one, up to a limit, without waiting to fill it."""
+    """Messages gathered into batches: whatever has arrived since the last one, up to a limit.
 
-    def __init__(self, limit: int) -> None:
+    A batch that would be small waits `linger_s` seconds for more, since each has its fixed cost, but not to be filled.
+    """
+
+    def __init__(self, limit: int, linger_s: float = 0.0) -> None:
         self._limit = limit
+        self._linger_s = linger_s
         self._messages: deque[Msg] = deque()
         self._arrived = asyncio.Event()
 
@@ -150,4 +154,6 @@ class Batches:
         while not self._messages:
             self._arrived.clear()
             await self._arrived.wait()
+        if self._linger_s and len(self._messages) < self._limit // 4:
+            await asyncio.sleep(self._linger_s)
         return [self._messages.popleft() for _ in range(min(self._limit, len(self._messages)))]

@@ -8,6 +8,7 @@ from faststream import FastStream
 from services.artifacts.building import Building
 from services.artifacts.bundles import Limits
 from services.artifacts.registration import Registration
+from services.artifacts.workspace import sweep
 from shared import subjects
 from shared.service import Service, run, set_up_logging, until_up
 from shared.settings import load_settings
@@ -19,6 +20,7 @@ from shared.storage.objects import Objects
 async def build() -> FastStream:
     settings = load_settings()
     set_up_logging(settings, "artifacts")
+    sweep()
     service = Service("artifacts", settings)
     await service.connect()
     client = mongo.connect(settings)

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
 
 from services.artifacts.archives import SubmissionWriter, write_scoring_output
 from services.artifacts.exports import FILE_TYPES, FileSetWriter
+from services.artifacts.workspace import workspace
 from shared import subjects
 from shared.contracts import FileEntry, Step
 from shared.errors import AssayError
@@ -35,8 +35,8 @@ class Building:
         """LIFECYCLE `created`: submission.zip."""
         if not await self._built(step, "submission"):
             evaluation = await self._evaluation(step)
-            with tempfile.TemporaryDirectory(prefix="assay-files-") as folder:
-                path = Path(folder) / "submission.zip"
+            with workspace() as folder:
+                path = folder / "submission.zip"
                 await self._write_submission(path, evaluation)
                 files = [await self._store(step, "submission.zip", path)]
             await self._record(step, "submission", files)
@@ -49,8 +49,8 @@ class Building:
             scores = await self._database["scores"].find_one({"_id": f"{step.evaluation}:{step.round}"})
             if scores is None:
                 raise AssayError(f"{step.evaluation} is said to be scored, and its scores are not there")
-            with tempfile.TemporaryDirectory(prefix="assay-files-") as folder:
-                paths = await self._write_files(Path(folder), evaluation, scores["metrics"])
+            with workspace() as folder:
+                paths = await self._write_files(folder, evaluation, scores["metrics"])
                 files = []
                 for name in FILE_TYPES:
                     if name in paths:
@@ -114,22 +114,18 @@ class Building:
     async def _rows(self, evaluation: Document) -> AsyncIterator[list[Row]]:
         """Each item with its results in the order of samples, in batches: two cursors in step, whatever the size."""
         width = evaluation["samples_per_item"]
+        items = self._items(evaluation, {"_id": 0})
         results = (
             self._database["results"]
-            .find({"evaluation": evaluation["_id"]})
+            .find({"evaluation": evaluation["_id"]}, {"_id": 0, "evaluation": 0, "started_at": 0, "landed_at": 0})
             .sort([("index", 1), ("sample", 1)])
-            .batch_size(BATCH)
+            .batch_size(BATCH * width)
         )
-        batch: list[Row] = []
-        async for item in self._items(evaluation, {"_id": 0}):
-            # Each sample has exactly one result, so the cursors stay in step; the writer refuses a row that is not whole.
-            found = [await anext(results, None) for _ in range(width)]
-            batch.append((item, [result for result in found if result is not None]))
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+        # Whole batches, since Motor's hop to its thread costs more than a row. Each sample has exactly one result, so the
+        # cursors stay in step; the writer refuses a row that is not whole.
+        while batch := await items.to_list(BATCH):
+            found = await results.to_list(len(batch) * width)
+            yield [(item, found[at * width : (at + 1) * width]) for at, item in enumerate(batch)]
 
     async def _store(self, step: Step, name: str, path: Path) -> FileEntry:
         kind = FILE_TYPES[name]

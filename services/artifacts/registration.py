@@ -6,7 +6,6 @@ version that is not there, which the next try writes again under the same ids.
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from services.artifacts.bundles import Bundle, Limits
 from services.artifacts.inspection import inspect_bundle
 from services.artifacts.problems import Problems
 from services.artifacts.rows import unit
+from services.artifacts.workspace import workspace
 from shared import subjects
 from shared.contracts import Event
 from shared.errors import Unavailable
@@ -55,9 +55,9 @@ class Registration:
     async def register(self, body: dict[str, Any]) -> Any:
         """Command `artifacts.environments.register` {key}: a staged bundle becomes a version; the staged object goes."""
         try:
-            with tempfile.TemporaryDirectory(prefix="assay-bundle-") as folder:
+            with workspace() as folder:
                 async with asyncio.timeout(DEADLINE_S):
-                    return await self._register(body["key"], Path(folder))
+                    return await self._register(body["key"], folder)
         except TimeoutError as error:
             raise Unavailable(f"the bundle was not registered within {DEADLINE_S:g} s; send it again") from error
         finally:

@@ -27,6 +27,7 @@ from shared.views import created_view, evaluation_view, model_view
 logger = logging.getLogger("assay.orchestrator")
 
 CANCEL_WAIT_S = 5.0
+GATHER_S = 0.01
 
 
 class Orchestrator:
@@ -221,6 +222,8 @@ class Orchestrator:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.1 if pace.per_minute else 1):
                         await wake.wait()
+                # Hints come in bursts, and each refill has its fixed cost.
+                await asyncio.sleep(GATHER_S)
                 wake.clear()
         finally:
             del self._dispatchers[model_id]

@@ -135,9 +135,12 @@ class Run:
     async def drive(self) -> None:
         """Until the evaluation is at rest, or another process owns it."""
         while True:
+            before = self.document["status"]
             try:
                 if await self._step():
                     return
+                if self.document["status"] != before:
+                    continue  # the next status has something to do at once
             except LostOwnership:
                 logger.warning("%s was taken over by another orchestrator", self.id)
                 return

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.api import PubAck
 from pydantic import ValidationError
 
 from services.predictor.answers import Answer, CallFailed
@@ -58,6 +59,7 @@ class ModelWorker:
         self._notes = notes
         self._rng = random.Random()
         self._under_way: dict[str, float] = {}  # acknowledgement subject -> when the server was last told
+        self._unacknowledged: dict[asyncio.Future[PubAck], float] = {}  # publishes -> when they are overdue
         self._tasks: set[asyncio.Task[None]] = set()
         self.puller = Puller(nc, subjects.JOBS, subjects.model_consumer(endpoint.model.id), self._take)
 
@@ -80,8 +82,11 @@ class ModelWorker:
         await self.endpoint.aclose()
 
     async def keep_alive(self) -> None:
-        """Tell the server that long calls are under way; to be called every second."""
+        """Tell the server that long calls are under way, and give up overdue publishes; to be called every second."""
         now = time.monotonic()
+        for future, overdue in list(self._unacknowledged.items()):
+            if now > overdue and not future.done():
+                future.set_exception(TimeoutError())
         for reply, told in list(self._under_way.items()):
             if now - told > MODEL_ACK_WAIT_S / 3:
                 self._under_way[reply] = now
@@ -180,8 +185,12 @@ class ModelWorker:
                 acknowledged = await self._js.publish_async(
                     subject, payload, headers={"Nats-Msg-Id": prediction.message_id()}
                 )
-                async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                # A timer for each would cost more than the publish; the clock of `keep_alive` serves all.
+                self._unacknowledged[acknowledged] = time.monotonic() + PUBLISH_TIMEOUT_S
+                try:
                     await acknowledged
+                finally:
+                    del self._unacknowledged[acknowledged]
             except Exception as error:  # the broker away, restarting or full: what was predicted must not be lost
                 logger.warning("cannot publish a prediction: %s; trying again", type(error).__name__)
                 await asyncio.sleep(0.25 + self._rng.random() * 0.5)

@@ -388,7 +388,8 @@ async def test_foreign_pages_are_kept_out_where_there_are_no_keys(empty_gateway:
     [
         ({"ASSAY_HOST": "0.0.0.0"}, "ASSAY_API_KEYS"),
         ({"ASSAY_API_KEYS": "admin:fine,very-secret"}, "entry 2"),
-        ({"ASSAY_SECRET_KEY": "very-secret"}, "ASSAY_SECRET_KEY"),
+        ({"ASSAY_SECRET_KEY": "very-secret", "ASSAY_S3_SECRET_KEY": "any"}, "ASSAY_SECRET_KEY"),
+        ({}, "ASSAY_S3_SECRET_KEY"),
     ],
 )
 def test_a_wrong_setting_is_told_and_nothing_is_served(environment: dict[str, str], said: str) -> None:
@@ -405,7 +406,7 @@ def test_it_stops_at_once_even_while_it_waits_for_the_broker() -> None:
     (port,) = free(1)
     environment = {
         "ASSAY_NATS_URL": "nats://127.0.0.1:1",
-        "ASSAY_S3_ENDPOINT": "http://127.0.0.1:1",
+        "ASSAY_S3_SECRET_KEY": "any",
         "ASSAY_PORT": str(port),
     }
     process = subprocess.Popen(

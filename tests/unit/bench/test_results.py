@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from bench.results import Section, Table, replace_section, save
+from shared.errors import AssayError
 
 TABLE = Table("Rates", ["", "items/s"], [["Assay", "2,850"]])
 
@@ -28,7 +29,7 @@ def test_replacing_with_the_same_text_changes_nothing() -> None:
 
 
 def test_a_section_without_its_end_is_not_guessed_at() -> None:
-    with pytest.raises(ValueError, match="delete that section"):
+    with pytest.raises(AssayError, match="delete that section"):
         replace_section("# Results\n\n<!-- one -->\ntext\n", "one", "text")
 
 
