@@ -135,7 +135,7 @@ class Log:
                 if selection.wants(entry):
                     yield entry
 
-    def follow_all(self, selection: Selection, after: int | None) -> AsyncGenerator[Entry, None]:
+    async def follow_all(self, selection: Selection, after: int | None) -> AsyncGenerator[Entry, None]:
         """After a position, or, with None, from now on."""
 
         async def never(entry: Entry) -> bool:
@@ -145,8 +145,7 @@ class Log:
             self._feed,
             lambda position: self._kept.read(selection.subject(), position),
             selection.wants,
-            # Taken now and not when the first event is asked for: what comes in between is read back.
-            self._feed.last if after is None else after,
+            (await self._kept.bounds())[1] if after is None else after,
             is_last=never,
         )
 

@@ -6,15 +6,19 @@ when its own count skips, a new one begins after the last position that arrived.
 """
 
 import asyncio
+import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
 import orjson
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import ConnectionClosedError, Error, OutboundBufferLimitError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 
 from gateway.live import Entry, Feed, entry_of
 from shared import subjects
@@ -136,27 +140,56 @@ class Kept:
         return (state.first_seq, state.last_seq) if state.messages else (state.last_seq + 1, state.last_seq)
 
     async def read(self, subject: str, after: int) -> AsyncGenerator[Entry, None]:
-        """Every event on a subject after a position, up to what is the end when it gets there."""
-        js = self._service.js
+        """Every event on a subject after a position, up to the last one that there is now.
+
+        The end is that position and not the consumer's count of what is pending: for a consumer that is created while messages
+        come in, 2.9.10 counts some of them twice, and who waits for those waits for ever.
+        """
         with nats_or_unavailable():
-            info = await js.add_consumer(subjects.EVENTS, _consumer(after + 1, subject))
-            pending = info.num_pending or 0
-            pull = await js.pull_subscribe_bind(info.name, subjects.EVENTS)
+            end = await self._last(subject)
+        if end <= after:
+            return
+        nc, js = self._service.nc, self._service.js
+        with nats_or_unavailable():
+            consumer = (await js.add_consumer(subjects.EVENTS, _consumer(after + 1, subject))).name
+            inbox = nc.new_inbox()
+            arriving = await nc.subscribe(inbox)
         try:
-            while pending:
+            position, deadline = after, time.monotonic() + FETCH_TIMEOUT_S
+            while position < end:
                 with nats_or_unavailable():
-                    try:
-                        messages = await pull.fetch(min(pending, BATCH), timeout=FETCH_TIMEOUT_S)
-                    except Exception as e:
-                        i = await js.consumer_info(subjects.EVENTS, info.name)
-                        st = (await js.stream_info(subjects.EVENTS)).state
-                        logger.error("DEBUG %r subject=%s after=%s pending=%s created=%s now=%s stream=%s", e, subject, after, pending, info, i, st)
-                        raise
+                    messages = await self._pull(consumer, inbox, arriving)
                 for message in messages:
-                    pending = message.metadata.num_pending
+                    position = message.metadata.sequence.stream
                     if entry := parse(message):
                         yield entry
+                if messages:
+                    deadline = time.monotonic() + FETCH_TIMEOUT_S
+                elif time.monotonic() > deadline:
+                    raise Unavailable("nats does not deliver the events that it holds")
         finally:
             with suppress(TimeoutError, Error, ConnectionClosedError):
-                await pull.unsubscribe()
-                await js.delete_consumer(subjects.EVENTS, info.name)
+                await arriving.unsubscribe()
+                await js.delete_consumer(subjects.EVENTS, consumer)
+
+    async def _last(self, subject: str) -> int:
+        """The position of a subject's last event, 0 where there is none."""
+        try:
+            return (await self._service.js.get_last_msg(subjects.EVENTS, subject)).seq or 0
+        except NotFoundError:
+            return 0
+
+    async def _pull(self, consumer: str, inbox: str, arriving: Subscription) -> list[Msg]:
+        """One batch of what is there now. The client's own `fetch` would wait for a batch to be full."""
+        request = json.dumps({"batch": BATCH, "no_wait": True}).encode()
+        await self._service.nc.publish(f"$JS.API.CONSUMER.MSG.NEXT.{subjects.EVENTS}.{consumer}", request, reply=inbox)
+        messages: list[Msg] = []
+        while len(messages) < BATCH:
+            message = await arriving.next_msg(timeout=FETCH_TIMEOUT_S)
+            if not message.reply:
+                # A status and no message of the stream: that was all there is.
+                if (message.headers or {}).get("Status") == "503":
+                    raise Unavailable("nats has lost the consumer")
+                break
+            messages.append(message)
+        return messages

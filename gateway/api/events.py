@@ -138,7 +138,7 @@ async def open_all(
     """The feed of all after a cursor or from now on; raises `Gone`, `NotFound`, `Invalid`, `BadRequest`, `Unavailable`."""
     parts.need_nats()
     position = parse_after(after)
-    entries = parts.log.follow_all(await select(parts, evaluations, types), position)
+    entries = await parts.log.follow_all(await select(parts, evaluations, types), position)
     await parts.log.check_all(position)
     return entries
 

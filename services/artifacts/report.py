@@ -18,7 +18,7 @@ from shared.contracts import Outcome
 
 Record = Mapping[str, Any]
 
-MAX_CASES = 5000
+MAX_CASES = 2_000
 # Cases with long texts are fewer: a browser is slow with more than this.
 MAX_BYTES = 48 * 1024 * 1024
 MAX_SAMPLES = 20
