@@ -158,7 +158,7 @@ class Kept:
             position, deadline = after, time.monotonic() + FETCH_TIMEOUT_S
             while position < end:
                 with nats_or_unavailable():
-                    messages = await self._pull(consumer, inbox, arriving)
+                    messages = await self._pull(consumer, inbox, arriving, end)
                 for message in messages:
                     position = message.metadata.sequence.stream
                     if entry := parse(message):
@@ -167,6 +167,8 @@ class Kept:
                     deadline = time.monotonic() + FETCH_TIMEOUT_S
                 elif time.monotonic() > deadline:
                     raise Unavailable("nats does not deliver the events that it holds")
+                else:
+                    await asyncio.sleep(0.05)
         finally:
             with suppress(TimeoutError, Error, ConnectionClosedError):
                 await arriving.unsubscribe()
@@ -179,8 +181,8 @@ class Kept:
         except NotFoundError:
             return 0
 
-    async def _pull(self, consumer: str, inbox: str, arriving: Subscription) -> list[Msg]:
-        """One batch of what is there now. The client's own `fetch` would wait for a batch to be full."""
+    async def _pull(self, consumer: str, inbox: str, arriving: Subscription, end: int) -> list[Msg]:
+        """One batch of what is there now, up to `end`. The client's own `fetch` would wait for a batch to be full."""
         request = json.dumps({"batch": BATCH, "no_wait": True}).encode()
         await self._service.nc.publish(f"$JS.API.CONSUMER.MSG.NEXT.{subjects.EVENTS}.{consumer}", request, reply=inbox)
         messages: list[Msg] = []
@@ -192,4 +194,6 @@ class Kept:
                     raise Unavailable("nats has lost the consumer")
                 break
             messages.append(message)
+            if message.metadata.sequence.stream >= end:
+                break
         return messages
