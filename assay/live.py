@@ -14,6 +14,7 @@ from assay.address import Address
 from assay.calls import RETRIED, evaluation_id
 from assay.errors import (
     ApiError,
+    BadRequest,
     ConnectionFailed,
     Forbidden,
     Gone,
@@ -37,6 +38,7 @@ FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 2.0
 
 _REFUSALS: dict[int, tuple[type[ApiError], str]] = {
+    4400: (BadRequest, "Bad request"),
     4401: (Unauthorized, "Unauthorized"),
     4403: (Forbidden, "Forbidden"),
     4404: (NotFound, "Not found"),

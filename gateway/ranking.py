@@ -44,8 +44,9 @@ def rank(
 
 
 def metric(evaluation: Document, key: str) -> float | None:
-    """A metric that is a finite number, or None."""
-    value = (evaluation.get("metrics") or {}).get(key)
+    """A metric that is a finite number, or None: one of the evaluation's, or the mean of a score of its items."""
+    metrics = evaluation.get("metrics") or {}
+    value = metrics.get(key, (metrics.get("scores") or {}).get(key))
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from fastapi import APIRouter
-from nats.errors import ConnectionClosedError, Error
+from nats.errors import Error
 from starlette.responses import JSONResponse
 
 from gateway.openapi import problems
@@ -73,5 +73,5 @@ async def service_state(parts: Parts, name: str) -> str:
                     found = found or f"finds: {', '.join(wrong)}"
             finally:
                 await answers.unsubscribe()
-    except (TimeoutError, Error, ConnectionClosedError):
+    except (TimeoutError, Error):
         return found or "does not answer"

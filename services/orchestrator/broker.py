@@ -5,14 +5,14 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from nats.aio.msg import Msg
+from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from shared import subjects
 from shared.contracts import Event, Job, Sample
+from shared.readback import read_back
 
 logger = logging.getLogger("assay.orchestrator")
 
@@ -51,33 +51,12 @@ async def publish_jobs(js: JetStreamContext, jobs: Sequence[Job]) -> None:
         raise Refused(str(failures[0]) if failures else "no acknowledgement in time")
 
 
-async def read_events(js: JetStreamContext, evaluation_id: str, after: int) -> AsyncIterator[tuple[int, Event]]:
+async def read_events(
+    nc: Client, js: JetStreamContext, evaluation_id: str, after: int
+) -> AsyncIterator[tuple[int, Event]]:
     """The evaluation's events that the stream holds after a position, with their positions, in order."""
-    async for message in _read(js, subjects.EVENTS, subjects.scope_events(evaluation_id), after + 1):
+    async for message in read_back(nc, js, subjects.EVENTS, subjects.scope_events(evaluation_id), after):
         yield message.metadata.sequence.stream, Event.model_validate_json(message.data)
-
-
-async def _read(js: JetStreamContext, stream: str, subject: str, start: int) -> AsyncIterator[Msg]:
-    """Everything on a subject from a position on, up to the present end."""
-    config = ConsumerConfig(
-        filter_subject=subject,
-        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-        opt_start_seq=max(1, start),
-        ack_policy=AckPolicy.NONE,
-        inactive_threshold=30.0,
-    )
-    info = await js.add_consumer(stream, config)
-    pending = info.num_pending or 0
-    if pending:
-        pull = await js.pull_subscribe_bind(info.name, stream)
-        try:
-            while pending:
-                for message in await pull.fetch(min(pending, 256), timeout=5):
-                    yield message
-                    pending = message.metadata.num_pending or 0
-        finally:
-            await pull.unsubscribe()
-    await js.delete_consumer(stream, info.name)
 
 
 async def count_messages(js: JetStreamContext, stream: str, subject: str) -> int:

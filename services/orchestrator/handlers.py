@@ -181,7 +181,7 @@ class Orchestrator:
         if document["epoch"] > 1:
             logger.info("took over #%d (%s), epoch %d", document["number"], document["status"], document["epoch"])
         model_id = document["model"]
-        run = Run(self._store, self._service.js, document, lambda: self._dispatch(model_id))
+        run = Run(self._store, self._service.nc, self._service.js, document, lambda: self._dispatch(model_id))
         self._runs[run.id] = run
         self._service.spawn(self._drive(run), f"evaluation {run.id}")
         if model_id not in self._dispatchers:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
@@ -20,7 +21,7 @@ from services.orchestrator.state import is_final, log_event, now, progress_event
 from services.orchestrator.store import Store
 from shared import subjects
 from shared.contracts import Event, Job, Landed, ModelStatus, Note, Outcome, Status, Step
-from shared.errors import LostOwnership
+from shared.errors import LostOwnership, Unavailable
 from shared.faults import kill_point
 from shared.storage.mongo import OUTAGES, Document
 
@@ -39,9 +40,12 @@ RESEND_LIMIT = 10_000
 class Run:
     """Drives one evaluation. `document` is its document in MongoDB, kept equal by this run's own writes."""
 
-    def __init__(self, store: Store, js: JetStreamContext, document: Document, dispatch: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, nc: Client, js: JetStreamContext, document: Document, dispatch: Callable[[], None]
+    ) -> None:
         self._dispatch = dispatch  # to be called when there is something new to send
         self.store = store
+        self.nc = nc
         self.js = js
         self.document = document
         self.id: str = document["_id"]
@@ -144,7 +148,7 @@ class Run:
             except LostOwnership:
                 logger.warning("%s was taken over by another orchestrator", self.id)
                 return
-            except (*OUTAGES, NatsError, TimeoutError, OSError) as error:
+            except (*OUTAGES, NatsError, Unavailable, TimeoutError, OSError) as error:
                 logger.warning("%s waits: %s", self.id, type(error).__name__)
                 await asyncio.sleep(0.5)
             except Exception:
@@ -297,7 +301,7 @@ class Run:
         """Archive the log; nothing is left to do."""
         entries: list[tuple[int, Event]] = []
         last = self.document["archived_to"] or 0
-        async for position, event in broker.read_events(self.js, self.id, last):
+        async for position, event in broker.read_events(self.nc, self.js, self.id, last):
             entries.append((position, event))
             last = position
             if len(entries) == 500:
@@ -395,7 +399,7 @@ class Run:
         known: set[str] = set()
         if self._unsure:
             after = self.document["archived_to"] or 0
-            known = {event.id async for _, event in broker.read_events(self.js, self.id, after)}
+            known = {event.id async for _, event in broker.read_events(self.nc, self.js, self.id, after)}
         self._unsure = True
         for entry in outbox:
             event = Event.model_validate(entry)

@@ -1,11 +1,15 @@
 """SIGKILL at named points, of every process and of the stores: the same rows and the same score as undisturbed."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from shared.api import Evaluation, Model
-from tests.running import RunningStack
+from tests.running import ROOT, RunningStack
 
 POINTS = [
     "predictor.called",  # after the call, before the publish
@@ -96,3 +100,30 @@ def test_the_broker_killed_twice_while_every_call_is_under_way(
     running.endpoint.wait(requests=60)
     running.kill("nats")
     same(running, running.wait(started)[0], undisturbed)
+
+
+def test_an_owner_that_only_slept_lets_go(running: RunningStack, model: Model, undisturbed: Evaluation) -> None:
+    """SIGSTOP is worse than SIGKILL: the former owner wakes up, still believes, and must find that its epoch is over."""
+    running.endpoint.gate(closed=True)
+    started = running.evaluate("word-problems", [model], phase="test")
+    running.endpoint.wait(in_flight=16)
+    second = subprocess.Popen(
+        [sys.executable, "-m", "services.orchestrator.app"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **running.embedded.environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        running.kill("orchestrator", signal.SIGSTOP)
+        assert second.stdout
+        number = f"took over #{started[0].number} "
+        assert any(number in line for line in second.stdout)
+        running.endpoint.gate(closed=False)
+        running.endpoint.wait(requests=100)
+        running.kill("orchestrator", signal.SIGCONT)
+        same(running, running.wait(started)[0], undisturbed)
+    finally:
+        running.kill("orchestrator", signal.SIGCONT)
+        second.terminate()
+        second.wait(20)

@@ -97,8 +97,16 @@ async def history(gateway: RunningGateway, evaluation: str, limit: int = 1000) -
         query = {"cursor": body["next"]}
 
 
-async def complete(gateway: RunningGateway, evaluation: str, **changes: Any) -> None:
-    await gateway.database["evaluations"].update_one({"_id": evaluation}, {"$set": {"status": "completed", **changes}})
+async def change(gateway: RunningGateway, evaluation: str, **changes: Any) -> None:
+    await gateway.database["evaluations"].update_one({"_id": evaluation}, {"$set": changes})
+
+
+async def end(gateway: RunningGateway, evaluation: str, number: int, kind: str = "completed", **data: Any) -> str:
+    """As the orchestrator does it: the status with its announcement still to be made, the announcement, then nothing left."""
+    await change(gateway, evaluation, status=kind, outbox=[{}])
+    cursor = await publish(gateway, evaluation, kind, number, **data)
+    await change(gateway, evaluation, outbox=[])
+    return cursor
 
 
 async def archive(gateway: RunningGateway, evaluation: str) -> None:
@@ -112,7 +120,7 @@ async def archive(gateway: RunningGateway, evaluation: str) -> None:
         for one in await history(gateway, evaluation)
     ]
     await gateway.database["events"].insert_many(rows)
-    await complete(gateway, evaluation, archived_to=rows[-1]["_id"])
+    await change(gateway, evaluation, archived_to=rows[-1]["_id"])
 
 
 def numbers(events: list[dict[str, Any]]) -> list[int]:
@@ -129,8 +137,7 @@ async def test_a_client_cut_again_and_again_sees_each_event_once_in_order(gatewa
         for number in range(60):
             await publish(gateway, evaluation, "progress", number)
             await publish(gateway, "eother", "progress", number)
-        await complete(gateway, evaluation)
-        await publish(gateway, evaluation, "completed", 60)
+        await end(gateway, evaluation, 60)
 
     running = asyncio.create_task(run())
     seen: list[dict[str, Any]] = []
@@ -170,8 +177,7 @@ async def test_a_late_client_gets_the_history_then_the_rest(gateway: RunningGate
     async with socket(gateway, f"/evaluations/{evaluation}/events/ws?after=0") as connection:
         first = await read(connection, 600)
         await publish(gateway, evaluation, "progress", 600)
-        await complete(gateway, evaluation)
-        await publish(gateway, evaluation, "completed", 601)
+        await end(gateway, evaluation, 601)
         rest, code, _ = await read_to_end(connection)
     assert (numbers(first + rest), code) == (list(range(602)), 1000)
     async with socket(gateway, f"/evaluations/{evaluation}/events/ws") as connection:
@@ -186,8 +192,7 @@ async def test_an_archived_log_outlives_the_stream(gateway: RunningGateway) -> N
     evaluation = await gateway.add_evaluation(1, status="running")
     for number in range(5):
         await publish(gateway, evaluation, "progress", number)
-    await complete(gateway, evaluation)
-    last = await publish(gateway, evaluation, "completed", 5)
+    last = await end(gateway, evaluation, 5)
     before = await history(gateway, evaluation)
     await archive(gateway, evaluation)
     assert await history(gateway, evaluation, limit=4) == before
@@ -208,8 +213,7 @@ async def test_a_redriven_log_goes_on_after_its_earlier_end(gateway: RunningGate
     async with socket(gateway, f"/evaluations/{evaluation}/events/ws") as connection:
         first = await read(connection, 3)
         await publish(gateway, evaluation, "progress", 3, round_=1)
-        await complete(gateway, evaluation)
-        await publish(gateway, evaluation, "completed", 4, round_=1)
+        await end(gateway, evaluation, 4, round_=1)
         rest, code, _ = await read_to_end(connection)
     assert (numbers(first + rest), code) == ([0, 1, 2, 3, 4], 1000)
 
@@ -218,8 +222,7 @@ async def test_a_redriven_log_goes_on_after_its_earlier_end(gateway: RunningGate
 async def test_a_log_also_ends_otherwise(gateway: RunningGateway, kind: str) -> None:
     evaluation = await gateway.add_evaluation(1, status="running")
     async with socket(gateway, "/evaluations/1/events/ws") as connection:
-        await complete(gateway, evaluation, status=kind)
-        await publish(gateway, evaluation, kind, 0)
+        await end(gateway, evaluation, 0, kind)
         found, code, _ = await read_to_end(connection)
     assert (numbers(found), code) == ([0], 1000)
 
@@ -355,8 +358,7 @@ async def test_the_same_as_server_sent_events(gateway: RunningGateway) -> None:
     await publish(gateway, evaluation, "progress", 3)
     resumed = {**accept, "Last-Event-ID": first[1][0]}
     async with gateway.http.stream("GET", f"{path}?after=0", headers=resumed) as answer:
-        await complete(gateway, evaluation)
-        await publish(gateway, evaluation, "completed", 4)
+        await end(gateway, evaluation, 4)
         rest = await sse(answer)
     assert numbers([data for _, _, data in first + rest]) == [0, 1, 2, 2, 3, 4]
     assert [kind for _, kind, _ in rest[1:]] == ["assay.evaluation.progress", "assay.evaluation.completed"]
@@ -503,8 +505,7 @@ async def test_a_killed_broker_costs_no_event(own_stores: Stack) -> None:
         async def run() -> None:
             while not go_on.is_set() or len(said) < 100:
                 said.append(await publish(gateway, evaluation, "progress", len(said)))
-            await complete(gateway, evaluation)
-            said.append(await publish(gateway, evaluation, "completed", len(said)))
+            said.append(await end(gateway, evaluation, len(said)))
 
         async with (
             socket(gateway, "/events/ws") as all_of_them,
