@@ -47,7 +47,7 @@ def create_app(settings: Settings, keys: Keyring) -> FastAPI:
 
         async def nats_answers() -> None:
             parts.need_nats()
-            await service.nc.flush(timeout=3)
+            await service.nats_answers()
 
         async def bucket_is_there() -> None:
             if not await objects.reachable():
