@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.js import JetStreamContext
@@ -75,16 +74,8 @@ async def furthest(js: JetStreamContext, stream: str, subject: str, samples_per_
     return sample.index * samples_per_item + sample.sample + 1
 
 
-@dataclass(frozen=True)
-class Left:
-    """A message that is still in a work queue: its position and its data."""
-
-    position: int
-    data: bytes
-
-
-async def left_below_floor(js: JetStreamContext, model_id: str, evaluation_id: str, limit: int = 2000) -> list[Left]:
-    """Jobs below the acknowledgement floor of the model's consumer: ghosts.
+async def left_below_floor(js: JetStreamContext, model_id: str, evaluation_id: str) -> list[int]:
+    """Positions of jobs below the acknowledgement floor of the model's consumer: ghosts.
 
     A killed nats-server may forget that messages were acknowledged and still keep its floor above them: they stay in the work
     queue and are never delivered (measured on 2.9.10).
@@ -94,28 +85,21 @@ async def left_below_floor(js: JetStreamContext, model_id: str, evaluation_id: s
     except NotFoundError:
         return []
     floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
-    return [
-        entry
-        async for entry in _walk(js, subjects.JOBS, subjects.job(model_id, evaluation_id), limit)
-        if entry.position <= floor
-    ]
+    positions = await left(js, subjects.JOBS, subjects.job(model_id, evaluation_id))
+    return [position for position in positions if position <= floor]
 
 
-async def left(js: JetStreamContext, stream: str, subject: str, limit: int = 2000) -> list[Left]:
-    """What a work queue still holds of a subject."""
-    return [entry async for entry in _walk(js, stream, subject, limit)]
-
-
-async def _walk(js: JetStreamContext, stream: str, subject: str, limit: int) -> AsyncIterator[Left]:
-    position = 1
-    for _ in range(limit):
+async def left(js: JetStreamContext, stream: str, subject: str, limit: int = 2000) -> list[int]:
+    """Positions of what a work queue still holds of a subject, the first `limit`."""
+    positions: list[int] = []
+    while len(positions) < limit:
         try:
-            message = await js.get_msg(stream, seq=position, next=True, subject=subject)
+            message = await js.get_msg(stream, seq=positions[-1] + 1 if positions else 1, next=True, subject=subject)
         except NotFoundError:
-            return
+            break
         assert message.seq is not None
-        yield Left(message.seq, message.data or b"")
-        position = message.seq + 1
+        positions.append(message.seq)
+    return positions
 
 
 async def delete(js: JetStreamContext, stream: str, positions: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
-from services.orchestrator import broker, samples
+from services.orchestrator import broker, recovery, samples
 from services.orchestrator.dispatch import Rate
 from services.orchestrator.state import is_final, log_event, now, progress_event, scored_event, status_event
 from services.orchestrator.store import Store
@@ -262,7 +262,7 @@ class Run:
 
     async def _complete(self, metrics: Document, files: list[Document]) -> None:
         kill_point("orchestrator.completing")
-        await self._sweep()
+        await recovery.sweep(self.js, self.document)
         document = self.document
         finished_at = now()
         duration_s = (finished_at - document["created_at"]).total_seconds()
@@ -313,7 +313,7 @@ class Run:
     # Taking up, counting, making good
 
     async def _take_up(self) -> None:
-        """Find out how far dispatch had come. See `samples` for why these three, in this order, tell."""
+        """Find out how far dispatch had come, and go on from there."""
         database, document = self.store.database, self.document
         if document["round"] > 0:
             # What a redrive has to call is what `missing` lists; nothing is sent while a job may still be out.
@@ -324,13 +324,7 @@ class Run:
             return
         position = 0
         if self.taken_over:
-            width = document["samples_per_item"]
-            for stream, subject in (
-                (subjects.JOBS, subjects.job(document["model"], self.id)),
-                (subjects.PREDICTIONS, subjects.prediction(self.id)),
-            ):
-                position = max(position, await broker.furthest(self.js, stream, subject, width))
-            position = max(position, await samples.furthest_result(database, document))
+            position = await recovery.dispatched(database, self.js, document)
             self.progress = await samples.count(database, document)
         self.source = samples.Fresh(database, document, position)
         self.sent = position
@@ -341,9 +335,7 @@ class Run:
         """Count what landed; where that stands still with nothing outstanding anywhere, send again what is missing."""
         before = self.progress["done"]
         self._count_now = False
-        # In this order: a job leaves JOBS only for PREDICTIONS, and that only for `results`.
-        waiting = await broker.count_messages(self.js, subjects.JOBS, subjects.job(self.document["model"], self.id))
-        waiting += await broker.count_messages(self.js, subjects.PREDICTIONS, subjects.prediction(self.id))
+        waiting = await recovery.waiting(self.js, self.document)
         self.progress = await samples.count(self.store.database, self.document)
         self._landed_at = time.monotonic()
         if self.progress["done"] != before:
@@ -353,7 +345,8 @@ class Run:
         if self.progress["done"] >= self.progress["total"] or self._sending:
             return
         if waiting:
-            await self._bury_ghosts()
+            if await recovery.bury_ghosts(self.js, self.document):
+                self._quiet_s = QUIET_S
         elif self.source and self.source.remaining:
             # Nothing is out any more, so nothing holds the window: the rest has still to be sent.
             self.sent = self.progress["done"]
@@ -371,23 +364,6 @@ class Run:
         self.sent = self.progress["done"]
         self._dispatch()
         logger.info("%s: %d samples are sent again", self.id, len(absent))
-
-    async def _bury_ghosts(self) -> None:
-        ghosts = await broker.left_below_floor(self.js, self.document["model"], self.id)
-        if ghosts:
-            logger.warning("%s: %d jobs below the acknowledgement floor are removed", self.id, len(ghosts))
-            await broker.delete(self.js, subjects.JOBS, [ghost.position for ghost in ghosts])
-            self._quiet_s = QUIET_S
-
-    async def _sweep(self) -> None:
-        """Every sample has its result, so what the work queues still hold of this evaluation is void: ghosts and repeats."""
-        for stream, subject in (
-            (subjects.JOBS, subjects.job(self.document["model"], self.id)),
-            (subjects.PREDICTIONS, subjects.prediction(self.id)),
-        ):
-            if await broker.count_messages(self.js, stream, subject):
-                void = await broker.left(self.js, stream, subject)
-                await broker.delete(self.js, stream, [entry.position for entry in void])
 
     # Saying
 
@@ -425,7 +401,9 @@ class Run:
     async def _say_progress(self, *, last: bool = False) -> None:
         done, at = self.progress["done"], time.monotonic()
         said, said_at = self._said_progress
-        if done != said and (last or at - said_at >= PROGRESS_EVERY_S):
+        # A hint that arrives behind a count is counted twice until the next one: so no step back, and the end only as counted.
+        due = at - said_at >= PROGRESS_EVERY_S and done < self.progress["total"]
+        if done > said and (last or due):
             self._said_progress = (done, at)
             await self._say(progress_event(self.document, self.progress, self.rate.per_s))
         if not last and self.progress != self.document["progress"] and at - self._saved_at >= SAVE_EVERY_S:

@@ -1,0 +1,52 @@
+"""What an owner looks at to know how things stand, in the queues and in `results`, and what it clears away.
+
+The order matters everywhere: a job leaves JOBS only when its prediction is in PREDICTIONS, and that only when its result is in
+`results`. So whoever looks at them in this order overlooks nothing.
+"""
+
+import logging
+
+from nats.js import JetStreamContext
+
+from services.orchestrator import broker, samples
+from shared import subjects
+from shared.storage.mongo import Database, Document
+
+logger = logging.getLogger("assay.orchestrator")
+
+
+def _queues(evaluation: Document) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Streams and subjects in which an evaluation's samples wait, in the order in which they pass them."""
+    return (
+        (subjects.JOBS, subjects.job(evaluation["model"], evaluation["_id"])),
+        (subjects.PREDICTIONS, subjects.prediction(evaluation["_id"])),
+    )
+
+
+async def dispatched(database: Database, js: JetStreamContext, evaluation: Document) -> int:
+    """How far dispatch had come in round 0, as a position: see `samples` for why this tells."""
+    position = 0
+    for stream, subject in _queues(evaluation):
+        position = max(position, await broker.furthest(js, stream, subject, evaluation["samples_per_item"]))
+    return max(position, await samples.furthest_result(database, evaluation))
+
+
+async def waiting(js: JetStreamContext, evaluation: Document) -> int:
+    """How many messages of the evaluation the queues hold. To be asked before `results` is counted."""
+    return sum([await broker.count_messages(js, stream, subject) for stream, subject in _queues(evaluation)])
+
+
+async def bury_ghosts(js: JetStreamContext, evaluation: Document) -> bool:
+    """Remove jobs that will never be delivered; whether there were any. What they leave missing is sent again."""
+    ghosts = await broker.left_below_floor(js, evaluation["model"], evaluation["_id"])
+    if ghosts:
+        logger.warning("%s: %d jobs below the acknowledgement floor are removed", evaluation["_id"], len(ghosts))
+        await broker.delete(js, subjects.JOBS, ghosts)
+    return bool(ghosts)
+
+
+async def sweep(js: JetStreamContext, evaluation: Document) -> None:
+    """Every sample has its result, so what the queues still hold of this evaluation is void: ghosts and repeats."""
+    for stream, subject in _queues(evaluation):
+        if await broker.count_messages(js, stream, subject):
+            await broker.delete(js, stream, await broker.left(js, stream, subject))
