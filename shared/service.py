@@ -188,7 +188,7 @@ async def until_up(action: Callable[[], Awaitable[Any]], part: str, pause_s: flo
         except Exception as error:
             if time.monotonic() - last_said > 10:
                 last_said = time.monotonic()
-                logger.warning("waiting for %s: %s", part, type(error).__name__)
+                logger.warning("waiting for %s: %s: %.200s", part, type(error).__name__, error)
             await asyncio.sleep(pause_s)
 
 

@@ -38,8 +38,9 @@ class Settings(BaseSettings):
     """Fernet key that encrypts models' API keys. Unset: made once and kept in the object store, never on the broker."""
 
     # Limits of the broker's streams
-    jobs_max_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
-    events_max_bytes: int = Field(default=1024**3, ge=1024**2)
+    # The server reserves them on disk, so they are no larger than windows and a week's events need.
+    jobs_max_bytes: int = Field(default=512 * 1024**2, ge=1024**2)
+    events_max_bytes: int = Field(default=256 * 1024**2, ge=1024**2)
     events_max_age_s: float = Field(default=7 * 86400.0, gt=0)
 
     # The embedded stack

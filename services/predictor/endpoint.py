@@ -25,8 +25,8 @@ from services.predictor.answers import (
 from shared.contracts import Job, ModelEndpoint, ModelStatus, ProbeAnswer
 
 PROBE_TIMEOUT_S = 3.0
-KEEPALIVE_S = 15.0
-"""Shorter than common servers' own (uvicorn 5 s is the exception): a request on a connection just closed is a wasted attempt."""
+KEEPALIVE_S = 4.0
+"""Below uvicorn's 5 s, on which most engines stand: a request on a connection that the server just closed is a wasted attempt."""
 
 
 class Endpoint:
