@@ -29,8 +29,11 @@ async def serve(websocket: WebSocket, open_entries: Open) -> None:
     A `Problem` of `open_entries` closes with 4000 + its status (4404, 4410 ...): unlike a refused handshake, that is something
     a browser's script can see.
     """
+    # Opened before it is accepted: "from now on" must not begin after what a client does once it sees itself connected.
+    opening = asyncio.ensure_future(open_entries())
+    await asyncio.wait({opening})
     await websocket.accept(chosen_subprotocol(websocket.scope["subprotocols"]))
-    sending = asyncio.ensure_future(_send(websocket, open_entries))
+    sending = asyncio.ensure_future(_send(websocket, opening))
     listening = asyncio.ensure_future(_until_gone(websocket))
     try:
         await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -44,10 +47,10 @@ async def serve(websocket: WebSocket, open_entries: Open) -> None:
         await asyncio.wait({sending, listening})
 
 
-async def _send(websocket: WebSocket, open_entries: Open) -> tuple[int, str]:
+async def _send(websocket: WebSocket, opening: Awaitable[AsyncGenerator[Entry, None]]) -> tuple[int, str]:
     """Until the end; the close code and its reason."""
     try:
-        async with aclosing(await open_entries()) as entries:
+        async with aclosing(await opening) as entries:
             async for entry in entries:
                 await asyncio.wait_for(websocket.send_text(entry.text), SEND_TIMEOUT_S)
     except (TooSlow, TimeoutError):

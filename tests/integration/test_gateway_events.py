@@ -386,7 +386,9 @@ async def test_the_feed_of_all_as_server_sent_events(gateway: RunningGateway) ->
 
 async def test_many_listeners_are_one_read_of_the_stream(gateway: RunningGateway) -> None:
     async def consumers() -> set[str]:
-        return {info.name for info in await gateway.nc.jetstream().consumers_info(subjects.EVENTS)}
+        # Names alone: the server lists a consumer that is just being deleted as null, which nats-py cannot read.
+        answer = await gateway.nc.request(f"$JS.API.CONSUMER.NAMES.{subjects.EVENTS}", b"", timeout=5)
+        return set(json.loads(answer.data)["consumers"] or [])
 
     evaluation = await gateway.add_evaluation(1, status="running")
     before = await consumers()
