@@ -72,13 +72,6 @@ class Prompt(Strict):
             raise ValueError("system goes with template; with messages, write it as the first message")
         return self
 
-    def as_messages(self) -> list[PromptMessage]:
-        """The templates as a list of messages, whichever form was used."""
-        if self.messages is not None:
-            return self.messages
-        system = [PromptMessage(role="system", content=self.system)] if self.system else []
-        return [*system, PromptMessage(role="user", content=self.template or "")]
-
 
 class Generation(BaseModel):
     """Request parameters of the OpenAI API. Others pass through as they are, since engines have their own."""

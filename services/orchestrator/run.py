@@ -108,8 +108,9 @@ class Run:
 
     @property
     def remaining(self) -> int:
-        dispatching = self.document["status"] == Status.RUNNING and not self.cancel_requested and self.source
-        return self.source.remaining if dispatching and self.source else 0
+        if self.source is None or self.cancel_requested or self.document["status"] != Status.RUNNING:
+            return 0
+        return self.source.remaining
 
     async def send(self, count: int) -> None:
         """Publish the next samples; does not return before the broker has them all, for they are taken from the source."""

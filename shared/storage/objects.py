@@ -6,10 +6,11 @@ addresses as single PUTs and GETs, since a multipart upload buffers hundreds of 
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -141,7 +142,7 @@ class Objects:
         """Delete; no error where there is nothing."""
         await asyncio.to_thread(self._guard, self._minio.remove_object, self.bucket, key)
 
-    def _guard(self, call, *args):  # type: ignore[no-untyped-def]
+    def _guard(self, call: Callable[..., Any], *args: Any) -> Any:
         """Translate the client's many errors in one place."""
         try:
             return call(*args)

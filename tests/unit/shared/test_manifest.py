@@ -25,7 +25,8 @@ def test_the_published_schema_is_that_of_the_code() -> None:
 
 def test_a_small_manifest_is_whole() -> None:
     manifest = Manifest.model_validate(GOOD)
-    assert [message.role for message in manifest.prompt.as_messages()] == ["user"]
+    assert manifest.dataset
+    assert manifest.phase("dev") is manifest.phases[0]
     assert manifest.leaderboard.columns[0].key == "overall_score"
 
 
