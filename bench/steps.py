@@ -260,4 +260,4 @@ async def call_costs(bench: Bench, jobs: Sequence[Job], rounds: int) -> list[Cos
             await cost(f"call, bare aiohttp, {CONCURRENCY} at once", len(jobs), rounds, bare),
         ]
     finally:
-        await endpoint.aclose()
+        endpoint.close()

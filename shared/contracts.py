@@ -173,6 +173,8 @@ class ModelEndpoint(Wire):
     max_concurrency: int
     timeout_s: float
     connect_timeout_s: float
+    first_token_timeout_s: float = 60.0
+    token_timeout_s: float = 30.0
     max_attempts: int
 
 

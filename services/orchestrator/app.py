@@ -51,6 +51,7 @@ async def build() -> FastStream:
 
     @app.after_startup
     async def start() -> None:
+        await orchestrator.start()
         await until_up(models.publish_all, "the broker")
         await service.nc.subscribe(subjects.landed("*"), cb=orchestrator.landed)
         await service.nc.subscribe(subjects.notes("*"), cb=orchestrator.noted)

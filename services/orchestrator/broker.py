@@ -1,6 +1,5 @@
 """What the orchestrator asks of the broker: publish for sure, read a log back, see what is still outstanding."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,15 +10,12 @@ from nats.js.errors import NotFoundError
 
 from shared import subjects
 from shared.contracts import Event, Job, Sample
+from shared.publisher import Publisher
 from shared.readback import read_back
 
 logger = logging.getLogger("assay.orchestrator")
 
 PUBLISH_TIMEOUT_S = 3.0
-
-
-class Refused(Exception):
-    """The broker did not take everything: away, or a stream is full, which is back-pressure. Try the rest again."""
 
 
 async def publish_event(js: JetStreamContext, event: Event, scope: str) -> None:
@@ -32,22 +28,18 @@ async def publish_event(js: JetStreamContext, event: Event, scope: str) -> None:
     )
 
 
-async def publish_jobs(js: JetStreamContext, jobs: Sequence[Job]) -> None:
-    """Publish in order; raises `Refused` unless the server has acknowledged every one. A repeat costs nothing."""
-    acknowledged = [
-        await js.publish_async(
-            subjects.job(job.model, job.evaluation),
-            job.model_dump_json(exclude_defaults=True).encode(),
-            headers={"Nats-Msg-Id": job.message_id()},
-        )
-        for job in jobs
-    ]
-    _, late = await asyncio.wait(acknowledged, timeout=PUBLISH_TIMEOUT_S)
-    for future in late:
-        future.cancel()
-    failures = [error for future in acknowledged if future not in late and (error := future.exception())]
-    if late or failures:
-        raise Refused(str(failures[0]) if failures else "no acknowledgement in time")
+async def publish_jobs(publisher: Publisher, jobs: Sequence[Job]) -> None:
+    """Publish in order; raises `NotTaken` unless the server has acknowledged every one. A repeat costs nothing."""
+    await publisher.publish_all(
+        [
+            (
+                subjects.job(job.model, job.evaluation),
+                job.model_dump_json(exclude_defaults=True).encode(),
+                job.message_id(),
+            )
+            for job in jobs
+        ]
+    )
 
 
 async def read_events(

@@ -14,7 +14,7 @@ from shared.api import EvaluationCreate
 from shared.contracts import Status
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.manifest import Manifest
-from shared.storage.mongo import Database, Document
+from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
 
 async def create_evaluations(database: Database, request: EvaluationCreate, key: str | None) -> list[Document]:
@@ -80,7 +80,7 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
         await database["evaluations"].insert_many(documents, ordered=False)
     except BulkWriteError as error:
         # A repeat after a crash in the middle: those that were there keep their numbers.
-        if any(entry["code"] != 11000 for entry in error.details["writeErrors"]):
+        if any(entry["code"] != DUPLICATE_KEY for entry in error.details["writeErrors"]):
             raise
     return [row async for row in database["evaluations"].find({"group": group}).sort("number", 1)]
 

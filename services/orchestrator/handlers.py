@@ -20,6 +20,7 @@ from shared import subjects
 from shared.api import EvaluationCreate, Model
 from shared.contracts import ACTIVE, Landed, Note, Status
 from shared.errors import Conflict, Problem
+from shared.publisher import Publisher
 from shared.service import Service
 from shared.storage.mongo import OUTAGES, Document
 from shared.views import created_view, evaluation_view, model_view
@@ -38,9 +39,13 @@ class Orchestrator:
         self._store = store
         self._models = models
         self._idempotency = idempotency
+        self._publisher = Publisher(service.nc)
         self._runs: dict[str, Run] = {}
         self._dispatchers: dict[str, asyncio.Event] = {}
         self._claim_now = asyncio.Event()
+
+    async def start(self) -> None:
+        await self._publisher.start()
 
     # Commands
 
@@ -181,7 +186,8 @@ class Orchestrator:
         if document["epoch"] > 1:
             logger.info("took over #%d (%s), epoch %d", document["number"], document["status"], document["epoch"])
         model_id = document["model"]
-        run = Run(self._store, self._service.nc, self._service.js, document, lambda: self._dispatch(model_id))
+        service = self._service
+        run = Run(self._store, service.nc, service.js, self._publisher, document, lambda: self._dispatch(model_id))
         self._runs[run.id] = run
         self._service.spawn(self._drive(run), f"evaluation {run.id}")
         if model_id not in self._dispatchers:

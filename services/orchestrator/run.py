@@ -23,6 +23,7 @@ from shared import subjects
 from shared.contracts import Event, Job, Landed, ModelStatus, Note, Outcome, Status, Step
 from shared.errors import LostOwnership, Unavailable
 from shared.faults import kill_point
+from shared.publisher import NotTaken, Publisher
 from shared.storage.mongo import OUTAGES, Document
 
 logger = logging.getLogger("assay.orchestrator")
@@ -41,12 +42,19 @@ class Run:
     """Drives one evaluation. `document` is its document in MongoDB, kept equal by this run's own writes."""
 
     def __init__(
-        self, store: Store, nc: Client, js: JetStreamContext, document: Document, dispatch: Callable[[], None]
+        self,
+        store: Store,
+        nc: Client,
+        js: JetStreamContext,
+        publisher: Publisher,
+        document: Document,
+        dispatch: Callable[[], None],
     ) -> None:
         self._dispatch = dispatch  # to be called when there is something new to send
         self.store = store
         self.nc = nc
         self.js = js
+        self._publisher = publisher
         self.document = document
         self.id: str = document["_id"]
         self.progress: dict[str, int] = dict(document["progress"])
@@ -128,8 +136,8 @@ class Run:
     async def _publish(self, jobs: list[Job]) -> None:
         while jobs and not self.cancel_requested:
             try:
-                await broker.publish_jobs(self.js, jobs)
-            except Exception as error:
+                await broker.publish_jobs(self._publisher, jobs)
+            except NotTaken as error:
                 logger.warning("jobs of %s are not taken: %s; trying again", self.id, error)
                 await asyncio.sleep(0.5)
             else:

@@ -7,17 +7,23 @@ the furthest sample in any of the three (looked at in this order) is the furthes
 from collections import deque
 from typing import Any, Protocol
 
+from pydantic import TypeAdapter
+
 from services.orchestrator.state import empty_progress
 from shared.contracts import ChatMessage, Job, Outcome
+from shared.manifest import Scoring
 from shared.storage.mongo import Database
 
 CHUNK = 512
 """Items read at once: what an evaluation holds in memory at most."""
 
 
-def job(evaluation: dict[str, Any], item: dict[str, Any], sample: int, dispatch: int) -> Job:
-    """The self-contained message for one sample."""
-    return Job(
+_SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
+
+
+def job(evaluation: dict[str, Any], scoring: Scoring, item: dict[str, Any], sample: int, dispatch: int) -> Job:
+    """The self-contained message for one sample. What it is made of was validated when it was stored."""
+    return Job.model_construct(
         evaluation=evaluation["_id"],
         model=evaluation["model"],
         index=item["index"],
@@ -25,11 +31,11 @@ def job(evaluation: dict[str, Any], item: dict[str, Any], sample: int, dispatch:
         round=evaluation["round"],
         dispatch=dispatch,
         item_id=item["item_id"],
-        messages=[ChatMessage(**message) for message in item["messages"]],
+        messages=[ChatMessage.model_construct(**message) for message in item["messages"]],
         params=evaluation["params"],
         target=item["target"],
         hints=item["hints"],
-        scoring=evaluation["scoring"],
+        scoring=scoring,
     )
 
 
@@ -48,6 +54,7 @@ class Fresh:
     def __init__(self, database: Database, evaluation: dict[str, Any], position: int) -> None:
         self._items = database["items"]
         self._evaluation = evaluation
+        self._scoring = _SCORING.validate_python(evaluation["scoring"])
         self._samples = evaluation["samples_per_item"]
         self.position = position
         self.total = evaluation["progress"]["total"]
@@ -66,7 +73,7 @@ class Fresh:
                 self._buffer.popleft()
             if not self._buffer:
                 self._buffer.extend(await self._read(index))
-            jobs.append(job(self._evaluation, self._buffer[0], sample, 0))
+            jobs.append(job(self._evaluation, self._scoring, self._buffer[0], sample, 0))
             self.position += 1
         return jobs
 
@@ -96,6 +103,7 @@ class Listed:
     ) -> None:
         self._items = database["items"]
         self._evaluation = evaluation
+        self._scoring = _SCORING.validate_python(evaluation["scoring"])
         self._keys = deque(keys)
         self._dispatch = dispatch
 
@@ -111,7 +119,7 @@ class Listed:
             "index": {"$in": sorted({index for index, _ in keys})},
         }
         items = {item["index"]: item async for item in self._items.find(query)}
-        return [job(self._evaluation, items[index], sample, self._dispatch) for index, sample in keys]
+        return [job(self._evaluation, self._scoring, items[index], sample, self._dispatch) for index, sample in keys]
 
 
 async def furthest_result(database: Database, evaluation: dict[str, Any]) -> int:

@@ -35,6 +35,7 @@ async def build() -> FastStream:
 
     @app.after_startup
     async def start() -> None:
+        await predictor.start()
         # What was cancelled must be known before the first job is taken.
         await cancelled.start()
         await models.start()

@@ -7,6 +7,7 @@ from typing import Any
 from services.predictor.endpoint import Endpoint
 from services.predictor.worker import ModelWorker, Notes
 from shared.contracts import ModelEndpoint
+from shared.publisher import Publisher
 from shared.secrets import Cipher
 from shared.service import Service
 
@@ -14,6 +15,9 @@ logger = logging.getLogger("assay.predictor")
 
 DRAIN_S = 8.0
 """How long calls under way may still take at a stop. The rest is handed back and called again elsewhere."""
+
+LINGER_S = 0.002
+"""How long a prediction waits for others to be published with it: nothing beside a call, and half of what a publish costs."""
 
 
 class Predictor:
@@ -25,6 +29,10 @@ class Predictor:
         self._workers: dict[str, ModelWorker] = {}
         self._cancelled: set[str] = set()
         self._notes = Notes()
+        self._publisher = Publisher(service.nc, LINGER_S)
+
+    async def start(self) -> None:
+        await self._publisher.start()
 
     async def model_changed(self, key: str, value: bytes | None) -> None:
         """KV `models`: start, change or end a model's worker."""
@@ -37,10 +45,10 @@ class Predictor:
         endpoint = await self._endpoint(ModelEndpoint.model_validate_json(value))
         worker = self._workers.get(key)
         if worker:
-            await worker.replace_endpoint(endpoint)
+            worker.replace_endpoint(endpoint)
             return
         self._workers[key] = worker = ModelWorker(
-            self._service.nc, self._service.js, endpoint, self._cancelled, self._notes
+            self._service.nc, self._publisher, endpoint, self._cancelled, self._notes
         )
         await worker.start()
         logger.info("working for model %s (%s)", key, endpoint.model.name)
@@ -58,7 +66,7 @@ class Predictor:
         try:
             return (await endpoint.probe()).model_dump(mode="json")
         finally:
-            await endpoint.aclose()
+            endpoint.close()
 
     async def tick(self) -> None:
         """Every second: in-progress acknowledgements and notes."""
@@ -77,6 +85,7 @@ class Predictor:
 
     async def stop(self) -> None:
         await asyncio.gather(*(worker.stop(DRAIN_S) for worker in self._workers.values()))
+        await self._publisher.stop()
 
     async def _endpoint(self, model: ModelEndpoint) -> Endpoint:
         # Only a model with a key waits for the cipher, and so for the object store.

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
-from nats.js.api import PubAck
 from pydantic import ValidationError
 
 from services.predictor.answers import Answer, CallFailed
@@ -24,11 +22,10 @@ from shared import subjects
 from shared.contracts import Job, Note, Outcome, Prediction
 from shared.faults import kill_point
 from shared.provision import MODEL_ACK_WAIT_S
+from shared.publisher import NotTaken, Publisher
 from shared.pull import IN_PROGRESS, Puller
 
 logger = logging.getLogger("assay.predictor")
-
-PUBLISH_TIMEOUT_S = 3.0
 
 
 @dataclass
@@ -51,25 +48,24 @@ class Notes:
 class ModelWorker:
     """Works off one model's consumer. The server's `max_ack_pending` bounds the calls over all replicas, so none is bound here."""
 
-    def __init__(self, nc: Client, js: JetStreamContext, endpoint: Endpoint, cancelled: set[str], notes: Notes) -> None:
+    def __init__(self, nc: Client, publisher: Publisher, endpoint: Endpoint, cancelled: set[str], notes: Notes) -> None:
         self._nc = nc
-        self._js = js
+        self._publisher = publisher
         self.endpoint = endpoint
         self._cancelled = cancelled
         self._notes = notes
         self._rng = random.Random()
         self._under_way: dict[str, float] = {}  # acknowledgement subject -> when the server was last told
-        self._unacknowledged: dict[asyncio.Future[PubAck], float] = {}  # publishes -> when they are overdue
         self._tasks: set[asyncio.Task[None]] = set()
         self.puller = Puller(nc, subjects.JOBS, subjects.model_consumer(endpoint.model.id), self._take)
 
     async def start(self) -> None:
         await self.puller.start()
 
-    async def replace_endpoint(self, endpoint: Endpoint) -> None:
+    def replace_endpoint(self, endpoint: Endpoint) -> None:
         """New settings count from the next call on; calls under way end with the old ones."""
-        old, self.endpoint = self.endpoint, endpoint
-        await self._close_when_idle(old)
+        self.endpoint.close()
+        self.endpoint = endpoint
 
     async def stop(self, drain_s: float) -> None:
         """Stop pulling, let calls under way end for `drain_s` seconds, hand the rest back."""
@@ -79,30 +75,15 @@ class ModelWorker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.endpoint.aclose()
+        self.endpoint.close()
 
     async def keep_alive(self) -> None:
-        """Tell the server that long calls are under way, and give up overdue publishes; to be called every second."""
+        """Tell the server that long calls are under way; to be called every second."""
         now = time.monotonic()
-        for future, overdue in list(self._unacknowledged.items()):
-            if now > overdue and not future.done():
-                future.set_exception(TimeoutError())
         for reply, told in list(self._under_way.items()):
             if now - told > MODEL_ACK_WAIT_S / 3:
                 self._under_way[reply] = now
                 await self._nc.publish(reply, IN_PROGRESS)
-
-    async def _close_when_idle(self, endpoint: Endpoint) -> None:
-        tasks = list(self._tasks)
-
-        async def close() -> None:
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await endpoint.aclose()
-
-        # Kept among the tasks' references, or it might be collected before it has run.
-        task = asyncio.create_task(close())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _take(self, message: Msg) -> None:
         self._under_way[message.reply] = time.monotonic()
@@ -182,17 +163,9 @@ class ModelWorker:
         subject = subjects.prediction(prediction.evaluation)
         while True:
             try:
-                acknowledged = await self._js.publish_async(
-                    subject, payload, headers={"Nats-Msg-Id": prediction.message_id()}
-                )
-                # A timer for each would cost more than the publish; the clock of `keep_alive` serves all.
-                self._unacknowledged[acknowledged] = time.monotonic() + PUBLISH_TIMEOUT_S
-                try:
-                    await acknowledged
-                finally:
-                    del self._unacknowledged[acknowledged]
-            except Exception as error:  # the broker away, restarting or full: what was predicted must not be lost
-                logger.warning("cannot publish a prediction: %s; trying again", type(error).__name__)
+                await self._publisher.publish(subject, payload, prediction.message_id())
+            except NotTaken as error:  # the broker away, restarting or full: what was predicted must not be lost
+                logger.warning("cannot publish a prediction: %s; trying again", error)
                 await asyncio.sleep(0.25 + self._rng.random() * 0.5)
             else:
                 return

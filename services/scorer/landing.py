@@ -7,11 +7,11 @@ of a lower one. So a batch may come again after a death at any point, and change
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
 from services.scorer.scorers import score
 from shared.contracts import Landed, Outcome, Prediction
-from shared.storage.mongo import Database, Document
+from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
 
 def result(prediction: Prediction, landed_at: float) -> Document:
@@ -48,9 +48,16 @@ async def land(database: Database, documents: Sequence[Document]) -> list[Landed
     first = [document for document in documents if document["round"] == 0]
     new: list[Document] = []
     if first:
-        writes = [UpdateOne({"_id": document["_id"]}, {"$setOnInsert": document}, upsert=True) for document in first]
-        done = await database["results"].bulk_write(writes, ordered=False)
-        new.extend(first[position] for position in done.upserted_ids or {})
+        # Inserts, of which those fail that are there already: an upsert each costs mongod four times as much.
+        try:
+            await database["results"].insert_many(first, ordered=False)
+            new.extend(first)
+        except BulkWriteError as error:
+            failures = error.details["writeErrors"]
+            if any(failure["code"] != DUPLICATE_KEY for failure in failures):
+                raise
+            present = {failure["index"] for failure in failures}
+            new.extend(document for at, document in enumerate(first) if at not in present)
     for document in documents:
         if document["round"] > 0:
             # Redriven ones are few, and each must tell for itself whether it replaced a stale one.

@@ -30,6 +30,9 @@ Database = AsyncIOMotorDatabase[Document]
 # What a write or read may raise while mongod is away or restarting; the caller waits and tries again.
 OUTAGES = (ConnectionFailure,)
 
+DUPLICATE_KEY = 11000
+"""The code of a write that failed because its `_id`, or another unique key, is there already."""
+
 _INDEXES: dict[str, list[IndexModel]] = {
     "environments": [IndexModel([("slug", ASCENDING), ("created_at", DESCENDING)])],
     "items": [IndexModel([("environment", ASCENDING), ("phase", ASCENDING), ("index", ASCENDING)], unique=True)],
