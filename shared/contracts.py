@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.manifest import Scoring
 
@@ -63,6 +63,11 @@ class ChatMessage(Wire):
     content: str
 
 
+def message_id(evaluation: str, index: int, sample: int, round_: int, dispatch: int) -> str:
+    """See `Sample.message_id`."""
+    return f"{evaluation}:{index}:{sample}:{round_}:{dispatch}"
+
+
 class Sample(Wire):
     """What a job and its prediction share: which sample of which item, in which round, and what the scorer needs of it."""
 
@@ -74,7 +79,7 @@ class Sample(Wire):
     dispatch: int = 0
     item_id: str
     target: str
-    hints: dict[str, Any] = {}
+    hints: dict[str, Any] = Field(default_factory=dict)  # pydantic deep-copies a literal for every message
     """What the scorer needs of the item beside its target, such as `choices`."""
     scoring: Scoring
 
@@ -84,14 +89,14 @@ class Sample(Wire):
 
     def message_id(self) -> str:
         """`Nats-Msg-Id`, in JOBS and in PREDICTIONS: the server swallows repeats of it within the duplicate window."""
-        return f"{self.evaluation}:{self.index}:{self.sample}:{self.round}:{self.dispatch}"
+        return message_id(self.evaluation, self.index, self.sample, self.round, self.dispatch)
 
 
 class Job(Sample):
     """One sample to call: JOBS, subject `jobs.<model>.<evaluation>`. Self-contained: a predictor has no database."""
 
     messages: list[ChatMessage]
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class Usage(Wire):

@@ -48,7 +48,9 @@ class Program:
 def nats(binary: Binary, data: Path, port: int) -> Program:
     config = ROOT / "deploy" / "nats.conf"
     command = (str(binary.path), "-c", str(config), "-a", LOOPBACK, "-p", str(port), "-sd", str(data / "nats"))
-    return Program("nats", command, STORE_STOP_S, environment=binary.environment)
+    # On a machine that everything shares, threads that look for work and a heap that is cleaned at 4 MB cost a third of its time.
+    tuning = {"GOMAXPROCS": "1", "GOGC": "400"}
+    return Program("nats", command, STORE_STOP_S, environment={**binary.environment, **tuning})
 
 
 def mongo(binary: Binary, data: Path, port: int) -> Program:

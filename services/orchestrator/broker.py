@@ -8,8 +8,9 @@ from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
+from services.orchestrator.samples import Outgoing
 from shared import subjects
-from shared.contracts import Event, Job, Sample
+from shared.contracts import Event, Sample
 from shared.publisher import Publisher
 from shared.readback import read_back
 
@@ -28,18 +29,9 @@ async def publish_event(js: JetStreamContext, event: Event, scope: str) -> None:
     )
 
 
-async def publish_jobs(publisher: Publisher, jobs: Sequence[Job]) -> None:
+async def publish_jobs(publisher: Publisher, subject: str, jobs: Sequence[Outgoing]) -> None:
     """Publish in order; raises `NotTaken` unless the server has acknowledged every one. A repeat costs nothing."""
-    await publisher.publish_all(
-        [
-            (
-                subjects.job(job.model, job.evaluation),
-                job.model_dump_json(exclude_defaults=True).encode(),
-                job.message_id(),
-            )
-            for job in jobs
-        ]
-    )
+    await publisher.publish_all([(subject, job.payload, job.message_id) for job in jobs])
 
 
 async def read_events(

@@ -20,7 +20,7 @@ from services.orchestrator.dispatch import Rate
 from services.orchestrator.state import is_final, log_event, now, progress_event, scored_event, status_event
 from services.orchestrator.store import Store
 from shared import subjects
-from shared.contracts import Event, Job, Landed, ModelStatus, Note, Outcome, Status, Step
+from shared.contracts import Event, Landed, ModelStatus, Note, Outcome, Status, Step
 from shared.errors import LostOwnership, Unavailable
 from shared.faults import kill_point
 from shared.publisher import NotTaken, Publisher
@@ -133,10 +133,11 @@ class Run:
         finally:
             self._sending = False
 
-    async def _publish(self, jobs: list[Job]) -> None:
+    async def _publish(self, jobs: list[samples.Outgoing]) -> None:
+        subject = subjects.job(self.document["model"], self.id)
         while jobs and not self.cancel_requested:
             try:
-                await broker.publish_jobs(self._publisher, jobs)
+                await broker.publish_jobs(self._publisher, subject, jobs)
             except NotTaken as error:
                 logger.warning("jobs of %s are not taken: %s; trying again", self.id, error)
                 await asyncio.sleep(0.5)

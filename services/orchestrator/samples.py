@@ -5,38 +5,60 @@ the furthest sample in any of the three (looked at in this order) is the furthes
 """
 
 from collections import deque
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from pydantic import TypeAdapter
+import orjson
 
 from services.orchestrator.state import empty_progress
-from shared.contracts import ChatMessage, Job, Outcome
-from shared.manifest import Scoring
+from shared.contracts import Outcome, message_id
 from shared.storage.mongo import Database
 
 CHUNK = 512
 """Items read at once: what an evaluation holds in memory at most."""
 
 
-_SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
+class Outgoing(NamedTuple):
+    """A job as it is published: a `Job` in JSON, and the id by which the broker knows a repeat."""
+
+    payload: bytes
+    message_id: str
 
 
-def job(evaluation: dict[str, Any], scoring: Scoring, item: dict[str, Any], sample: int, dispatch: int) -> Job:
-    """The self-contained message for one sample. What it is made of was validated when it was stored."""
-    return Job.model_construct(
-        evaluation=evaluation["_id"],
-        model=evaluation["model"],
-        index=item["index"],
-        sample=sample,
-        round=evaluation["round"],
-        dispatch=dispatch,
-        item_id=item["item_id"],
-        messages=[ChatMessage.model_construct(**message) for message in item["messages"]],
-        params=evaluation["params"],
-        target=item["target"],
-        hints=item["hints"],
-        scoring=scoring,
-    )
+class Jobs:
+    """Makes the jobs of one round of an evaluation.
+
+    Written from what is stored, without a `Job` object for each: that would validate what was validated when it was stored, and costs
+    four times as much. The contract tests read them back.
+    """
+
+    def __init__(self, evaluation: dict[str, Any], dispatch: int) -> None:
+        self._evaluation: str = evaluation["_id"]
+        self._round: int = evaluation["round"]
+        self._dispatch = dispatch
+        self._common = {
+            "evaluation": self._evaluation,
+            "model": evaluation["model"],
+            "round": self._round,
+            "dispatch": dispatch,
+            "params": evaluation["params"],
+            "scoring": evaluation["scoring"],
+        }
+
+    def make(self, item: dict[str, Any], sample: int) -> Outgoing:
+        """The self-contained message for one sample of an item."""
+        index = item["index"]
+        fields = {
+            "index": index,
+            "sample": sample,
+            "item_id": item["item_id"],
+            "messages": item["messages"],
+            "target": item["target"],
+            "hints": item["hints"],
+        }
+        return Outgoing(
+            orjson.dumps(self._common | fields),
+            message_id(self._evaluation, index, sample, self._round, self._dispatch),
+        )
 
 
 class Source(Protocol):
@@ -45,7 +67,7 @@ class Source(Protocol):
     @property
     def remaining(self) -> int: ...
 
-    async def take(self, count: int) -> list[Job]: ...
+    async def take(self, count: int) -> list[Outgoing]: ...
 
 
 class Fresh:
@@ -54,7 +76,7 @@ class Fresh:
     def __init__(self, database: Database, evaluation: dict[str, Any], position: int) -> None:
         self._items = database["items"]
         self._evaluation = evaluation
-        self._scoring = _SCORING.validate_python(evaluation["scoring"])
+        self._jobs = Jobs(evaluation, 0)
         self._samples = evaluation["samples_per_item"]
         self.position = position
         self.total = evaluation["progress"]["total"]
@@ -64,16 +86,16 @@ class Fresh:
     def remaining(self) -> int:
         return int(self.total - self.position)
 
-    async def take(self, count: int) -> list[Job]:
+    async def take(self, count: int) -> list[Outgoing]:
         """The next `count` samples at most; `position` moves with them."""
-        jobs: list[Job] = []
+        jobs: list[Outgoing] = []
         while len(jobs) < count and self.remaining > 0:
             index, sample = divmod(self.position, self._samples)
             while self._buffer and self._buffer[0]["index"] < index:
                 self._buffer.popleft()
             if not self._buffer:
                 self._buffer.extend(await self._read(index))
-            jobs.append(job(self._evaluation, self._scoring, self._buffer[0], sample, 0))
+            jobs.append(self._jobs.make(self._buffer[0], sample))
             self.position += 1
         return jobs
 
@@ -103,15 +125,14 @@ class Listed:
     ) -> None:
         self._items = database["items"]
         self._evaluation = evaluation
-        self._scoring = _SCORING.validate_python(evaluation["scoring"])
+        self._jobs = Jobs(evaluation, dispatch)
         self._keys = deque(keys)
-        self._dispatch = dispatch
 
     @property
     def remaining(self) -> int:
         return len(self._keys)
 
-    async def take(self, count: int) -> list[Job]:
+    async def take(self, count: int) -> list[Outgoing]:
         keys = [self._keys.popleft() for _ in range(min(count, len(self._keys)))]
         query = {
             "environment": self._evaluation["environment"],
@@ -119,7 +140,7 @@ class Listed:
             "index": {"$in": sorted({index for index, _ in keys})},
         }
         items = {item["index"]: item async for item in self._items.find(query)}
-        return [job(self._evaluation, self._scoring, items[index], sample, self._dispatch) for index, sample in keys]
+        return [self._jobs.make(items[index], sample) for index, sample in keys]
 
 
 async def furthest_result(database: Database, evaluation: dict[str, Any]) -> int:

@@ -34,7 +34,7 @@ def result(prediction: Prediction, landed_at: float) -> Document:
         "outcome": prediction.outcome.value,
         "error": prediction.error,
         "finish_reason": prediction.finish_reason,
-        "usage": prediction.usage.model_dump() if prediction.usage else None,
+        "usage": dict(prediction.usage) if prediction.usage else None,
         "attempts": prediction.attempts,
         "started_at": prediction.started_at,
         "latency_ms": prediction.latency_ms,
