@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import json
 import logging
 import resource
@@ -30,6 +31,10 @@ from shared.storage.mongo import OUTAGES
 from shared.storage.objects import ObjectStoreError
 
 logger = logging.getLogger("assay")
+
+GC_THRESHOLD = 20_000
+"""Objects more than were freed before the collector looks for cycles. At the default of 700 a batch of documents sets it off many times, and
+what start-up made, which never goes, is looked through each time."""
 
 SERVICES = ("orchestrator", "predictor", "scorer", "artifacts")
 CHECK_TIMEOUT_S = 3.0
@@ -197,6 +202,9 @@ def run(build: Callable[[], Awaitable[FastStream]]) -> None:
 
     async def main() -> None:
         app = await build()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
         await app.run(log_level=logging.WARNING)
 
     uvloop.run(main())
