@@ -50,6 +50,8 @@ class ModelOptions(TypedDict, total=False):
     requests_per_minute: float | None
     timeout_s: float
     connect_timeout_s: float
+    first_token_timeout_s: float
+    token_timeout_s: float
     max_attempts: int
     price: dict[str, float] | None
 

@@ -6,7 +6,7 @@ Timestamps are RFC 3339 UTC, durations end in `_s` (seconds) or `_ms` (milliseco
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from shared.contracts import ModelSource, ModelStatus, Outcome, Status, Usage
 from shared.manifest import Column, Generation
@@ -116,20 +116,35 @@ class Price(Request):
     output: float | None = Field(default=None, ge=0)
 
 
+def _sendable(key: SecretStr) -> SecretStr:
+    if not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
+        raise ValueError("must be printable ASCII characters, since it is sent in an HTTP header")
+    return key
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(_sendable)]
+
+
 class ModelCreate(Request):
-    """Registers a model. `model` is its own name at the endpoint, `base_url` ends before `/chat/completions` (`http://host:port/v1`)."""
+    """Registers a model. `model` is its own name at the endpoint, `base_url` ends before `/chat/completions` (`http://host:port/v1`).
+
+    Deadlines in seconds: `timeout_s` for a whole call, `connect_timeout_s` for its connection; where `stream` is set also
+    `first_token_timeout_s` until the first token and `token_timeout_s` from one to the next.
+    """
 
     name: str = Field(min_length=1, max_length=200, examples=["m0.26"])
     source: ModelSource = Field(default=ModelSource.RUNNING)
     base_url: str = Field(min_length=1, max_length=2000, examples=["http://127.0.0.1:11434/v1"])
     model: str = Field(min_length=1, max_length=300, examples=["qwen2.5:7b"])
-    api_key: SecretStr | None = None
+    api_key: ApiKey | None = None
     api: Literal["chat", "completions"] = "chat"
     stream: bool = False
     max_concurrency: int = Field(default=16, ge=1, le=4096)
     requests_per_minute: float | None = Field(default=None, gt=0)
     timeout_s: float = Field(default=120, gt=0, le=3600)
     connect_timeout_s: float = Field(default=10, gt=0, le=300)
+    first_token_timeout_s: float = Field(default=60, gt=0, le=3600)
+    token_timeout_s: float = Field(default=30, gt=0, le=3600)
     max_attempts: int = Field(default=5, ge=1, le=50)
     price: Price | None = None
 
@@ -140,13 +155,15 @@ class ModelUpdate(Request):
     name: str | None = Field(default=None, min_length=1, max_length=200)
     base_url: str | None = Field(default=None, min_length=1, max_length=2000)
     model: str | None = Field(default=None, min_length=1, max_length=300)
-    api_key: SecretStr | None = None
+    api_key: ApiKey | None = None
     api: Literal["chat", "completions"] | None = None
     stream: bool | None = None
     max_concurrency: int | None = Field(default=None, ge=1, le=4096)
     requests_per_minute: float | None = Field(default=None, gt=0)
     timeout_s: float | None = Field(default=None, gt=0, le=3600)
     connect_timeout_s: float | None = Field(default=None, gt=0, le=300)
+    first_token_timeout_s: float | None = Field(default=None, gt=0, le=3600)
+    token_timeout_s: float | None = Field(default=None, gt=0, le=3600)
     max_attempts: int | None = Field(default=None, ge=1, le=50)
     price: Price | None = None
 
@@ -166,6 +183,8 @@ class Model(BaseModel):
     requests_per_minute: float | None = None
     timeout_s: float
     connect_timeout_s: float
+    first_token_timeout_s: float = 60
+    token_timeout_s: float = 30
     max_attempts: int
     price: Price | None = None
     status: ModelStatus

@@ -87,7 +87,9 @@ def add(
     max_concurrency: Annotated[int | None, typer.Option(help="Most calls at once.")] = None,
     requests_per_minute: Annotated[float | None, typer.Option()] = None,
     timeout_s: Annotated[float | None, typer.Option(help="For one call, in seconds.")] = None,
-    connect_timeout_s: Annotated[float | None, typer.Option()] = None,
+    connect_timeout_s: Annotated[float | None, typer.Option(help="For its connection.")] = None,
+    first_token_timeout_s: Annotated[float | None, typer.Option(help="With --stream: until the first token.")] = None,
+    token_timeout_s: Annotated[float | None, typer.Option(help="With --stream: from one token to the next.")] = None,
     max_attempts: Annotated[int | None, typer.Option(help="Calls for one sample before it is an infra_error.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -102,6 +104,8 @@ def add(
         "requests_per_minute": requests_per_minute,
         "timeout_s": timeout_s,
         "connect_timeout_s": connect_timeout_s,
+        "first_token_timeout_s": first_token_timeout_s,
+        "token_timeout_s": token_timeout_s,
         "max_attempts": max_attempts,
     }
     options: ModelOptions = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]

@@ -1,0 +1,175 @@
+"""Calls and their deadlines, against servers that answer, refuse, hang and break off."""
+
+import asyncio
+import json
+
+import pytest
+
+from services.predictor.answers import CallFailed
+from services.predictor.endpoint import Endpoint
+from shared.contracts import ChatMessage, Job, ModelEndpoint, ModelStatus
+from shared.manifest import ExactMatchScoring
+from tests.unit.predictor.servers import Handler, read_request, saying, serving
+
+JOB = Job(
+    evaluation="e1",
+    model="m1",
+    index=0,
+    item_id="1",
+    target="x",
+    scoring=ExactMatchScoring(scorer="exact_match"),
+    messages=[ChatMessage(role="user", content="Say x.")],
+    params={"temperature": 0.0},
+)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def endpoint(base_url: str, **settings: float | bool | str) -> Endpoint:
+    fields = {"timeout_s": 5.0, "connect_timeout_s": 5.0, "max_concurrency": 4, "max_attempts": 1, **settings}
+    return Endpoint(
+        ModelEndpoint.model_validate({"id": "m1", "name": "m", "base_url": base_url, "model": "x", **fields}), "k"
+    )
+
+
+def event(text: str | None, **fields: object) -> bytes:
+    """One streamed token as a chunk."""
+    choice: dict[str, object] = {"index": 0, "delta": {} if text is None else {"content": text}, **fields}
+    data = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\r\n\r\n"
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def streaming(*events: bytes, then_hang: bool = False) -> Handler:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(HEAD)
+        for each in events:
+            writer.write(each)
+            await writer.drain()
+        if then_hang:
+            await reader.read()
+        writer.write(b"0\r\n\r\n")
+
+    return handler
+
+
+async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+def whole(document: object, status: bytes = b"200 OK") -> bytes:
+    body = json.dumps(document).encode()
+    return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+async def test_a_call_sends_the_job_and_reads_the_answer() -> None:
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        writer.write(whole({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}))
+
+    async with serving(handler) as url:
+        answer = await endpoint(url).call(JOB)
+    head, body = seen[0]
+    assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+    assert b"Authorization: Bearer k" in head
+    assert json.loads(body) == {
+        "model": "x",
+        "messages": [{"role": "user", "content": "Say x."}],
+        "temperature": 0.0,
+    }
+    assert (answer.output, answer.finish_reason, answer.ttft_s) == ("x", "stop", None)
+
+
+async def test_a_streamed_answer_is_put_together_over_chunk_borders() -> None:
+    data = b'data: {"choices": [{"delta": {"content": "\xc3\xa4 y"}}]}\n\n'
+    torn = b"".join(b"1\r\n%c\r\n" % byte for byte in data)  # in the middle of a line, a token and a character
+    async with serving(streaming(event("x"), torn, event(None, finish_reason="stop"))) as url:
+        answer = await endpoint(url, stream=True).call(JOB)
+    assert (answer.output, answer.finish_reason) == ("xä y", "stop")
+    assert answer.ttft_s is not None
+
+
+async def test_a_whole_answer_where_a_stream_was_asked_for_is_read_too() -> None:
+    async with serving(saying(whole({"choices": [{"message": {"content": "x"}}]}))) as url:
+        assert (await endpoint(url, stream=True).call(JOB)).output == "x"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refusal_carries_its_status_and_retry_after(stream: bool) -> None:
+    refusal = (
+        b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\nContent-Length: 22\r\n\r\n" + b'{"error":"slow down!"}'
+    )
+    async with serving(saying(refusal)) as url:
+        with pytest.raises(CallFailed, match="HTTP 429: slow down!") as caught:
+            await endpoint(url, stream=stream).call(JOB)
+    assert (caught.value.retryable, caught.value.retry_after) == (True, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("handler", "settings", "message"),
+    [
+        (hanging, {"timeout_s": 0.1}, r"no answer within 0\.1 s"),
+        (hanging, {"timeout_s": 0.1, "stream": True}, r"no answer within 0\.1 s"),
+        (hanging, {"first_token_timeout_s": 0.1, "stream": True}, r"no token within 0\.1 s"),
+        (streaming(then_hang=True), {"first_token_timeout_s": 0.1, "stream": True}, r"no token within 0\.1 s"),
+        (
+            streaming(event("x"), then_hang=True),
+            {"token_timeout_s": 0.1, "stream": True},
+            r"no further token within 0\.1 s",
+        ),
+        (
+            streaming(event("x"), then_hang=True),
+            {"token_timeout_s": 60, "timeout_s": 0.2, "stream": True},
+            r"no answer within 0\.2 s",
+        ),
+    ],
+    ids=[
+        "total",
+        "total of a stream",
+        "first token",
+        "first token after the head",
+        "next token",
+        "total after a token",
+    ],
+)
+async def test_each_deadline_ends_a_call_that_hangs_and_is_named(
+    handler: Handler, settings: dict[str, float], message: str
+) -> None:
+    async with serving(handler) as url:
+        with pytest.raises(CallFailed, match=message) as caught:
+            await endpoint(url, **settings).call(JOB)
+    assert (caught.value.retryable, caught.value.kind) == (True, "a timeout")
+
+
+async def test_what_is_cancelled_from_outside_is_no_timeout() -> None:
+    async with serving(hanging) as url:
+        call = asyncio.create_task(endpoint(url).call(JOB))
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+
+async def test_a_stream_without_line_breaks_does_not_grow_for_ever() -> None:
+    chunk = b"%x\r\n%b\r\n" % (1024 * 1024, b"x" * 1024 * 1024)
+    async with serving(streaming(*[chunk] * 6)) as url:
+        with pytest.raises(CallFailed, match="larger than 4 MiB"):
+            await endpoint(url, stream=True).call(JOB)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "detail"),
+    [
+        (whole({"data": []}), ModelStatus.RUNNING, "HTTP 200"),
+        (whole({}, b"404 Not Found"), ModelStatus.RUNNING, "HTTP 404"),
+        (whole({}, b"401 Unauthorized"), ModelStatus.UNREACHABLE, "refuses the API key"),
+        (whole({}, b"503 Service Unavailable"), ModelStatus.UNREACHABLE, "HTTP 503"),
+        (b"no HTTP\r\n\r\n", ModelStatus.UNREACHABLE, "what came is not HTTP"),
+    ],
+)
+async def test_a_probe_says_what_it_found(answer: bytes, status: ModelStatus, detail: str) -> None:
+    async with serving(saying(answer)) as url:
+        found = await endpoint(url).probe()
+    assert found.status == status
+    assert detail in found.detail
