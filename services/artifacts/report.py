@@ -5,7 +5,7 @@ a model or the data wrote is hostile text: the template escapes every value, and
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,12 +29,16 @@ TEXT_CHARS = 20_000
 # C0 and C1 controls but for tab and newline, bidi embeddings, overrides and isolates, lone surrogates, noncharacters.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _BLANKS = re.compile(r"\s+")
+# What is known to be harmless is marked as such, here and in what the number filters give: it need not be looked through.
 _STATES = {
-    "correct": ("hit", "\u2713", "Correct"),
-    "wrong": ("miss", "\u2715", "Wrong"),
-    Outcome.NO_ANSWER: ("miss", "\u2715", "No answer"),
-    Outcome.MODEL_ERROR: ("miss", "\u2715", "Model error"),
-    Outcome.INFRA_ERROR: ("open", "\u2013", "Not answered"),
+    state: tuple(map(Markup, shown))
+    for state, shown in {
+        "correct": ("hit", "\u2713", "Correct"),
+        "wrong": ("miss", "\u2715", "Wrong"),
+        Outcome.NO_ANSWER: ("miss", "\u2715", "No answer"),
+        Outcome.MODEL_ERROR: ("miss", "\u2715", "Model error"),
+        Outcome.INFRA_ERROR: ("open", "\u2013", "Not answered"),
+    }.items()
 }
 _NAMED = {
     "overall_score": "Overall Score",
@@ -172,6 +176,9 @@ def case_view(item: Record, results: Sequence[Record]) -> dict[str, Any]:
     """What the page shows of one case: a row from sample 0, and below it the prompt and each sample in full."""
     samples = [_sample_view(result) for result in results[:MAX_SAMPLES]]
     first = results[0]
+    kind: str
+    glyph: str
+    label: str
     kind, glyph, label = _STATES[_state(first)]
     if len(results) > 1:
         called = [result for result in results if result["outcome"] != Outcome.INFRA_ERROR]
@@ -204,14 +211,6 @@ def case_view(item: Record, results: Sequence[Record]) -> dict[str, Any]:
 def _sample_view(result: Record) -> dict[str, Any]:
     kind, glyph, label = _STATES[_state(result)]
     usage = result["usage"] or {}
-    facts = [
-        ("Latency", duration(result["latency_ms"])),
-        ("First token", duration(result["ttft_ms"])),
-        ("Attempts", count(result["attempts"])),
-        ("Finish reason", result["finish_reason"] or "\u2014"),
-        ("Tokens in", count(usage.get("prompt_tokens"))),
-        ("Tokens out", count(usage.get("completion_tokens"))),
-    ]
     return {
         "sample": result["sample"],
         "kind": kind,
@@ -221,7 +220,12 @@ def _sample_view(result: Record) -> dict[str, Any]:
         "output": _text(result["output"]),
         "error": _text(result["error"] or ""),
         "scores": [(name, plain(value)) for name, value in sorted((result["scores"] or {}).items())],
-        "facts": facts,
+        "latency_ms": result["latency_ms"],
+        "ttft_ms": result["ttft_ms"],
+        "attempts": result["attempts"],
+        "finish_reason": result["finish_reason"],
+        "tokens_in": usage.get("prompt_tokens"),
+        "tokens_out": usage.get("completion_tokens"),
     }
 
 
@@ -241,6 +245,11 @@ def _text(text: str) -> dict[str, Any]:
     return {"text": text[:TEXT_CHARS], "left_out": max(len(text) - TEXT_CHARS, 0)}
 
 
+def _harmless(number: Callable[[float | None], str]) -> Callable[[float | None], Markup]:
+    """A filter whose text is digits and signs alone."""
+    return lambda value: Markup(number(value))
+
+
 @cache
 def _template() -> TemplateModule:
     """The template's macros. A name that a macro misses is an error, and not an empty place on the page."""
@@ -252,5 +261,5 @@ def _template() -> TemplateModule:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, duration=duration, count=count, plain=plain)
+    environment.filters.update({number.__name__: _harmless(number) for number in (percent, duration, count, plain)})
     return environment.get_template("report.html.j2").module
