@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.environment import TemplateModule
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from shared.contracts import Outcome
 
@@ -247,7 +247,7 @@ def _text(text: str) -> dict[str, Any]:
 
 def _harmless(number: Callable[[float | None], str]) -> Callable[[float | None], Markup]:
     """A filter whose text is digits and signs alone."""
-    return lambda value: Markup(number(value))
+    return lambda value: escape(number(value))
 
 
 @cache
