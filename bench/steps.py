@@ -10,15 +10,18 @@ from statistics import median
 import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, PubAck, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 
 from bench.fixtures import MODEL, SLUG, Bench
 from bench.loops import aiohttp_loop, timed
+from services.orchestrator.samples import Jobs
 from services.predictor.endpoint import Endpoint
+from services.predictor.handlers import LINGER_S
 from services.scorer.landing import land, result
 from services.scorer.scorers import score
 from shared.contracts import ChatMessage, Job, ModelEndpoint, Outcome, Prediction, Usage
 from shared.manifest import NumericScoring
+from shared.publisher import Publisher
 from shared.pull import Batches, Puller
 from shared.settings import Settings
 from shared.storage import mongo
@@ -106,9 +109,22 @@ def in_process(jobs: Sequence[Job], predictions: Sequence[Prediction]) -> list[t
     jobs_wire = [job.model_dump_json(exclude_defaults=True).encode() for job in jobs]
     predictions_wire = [prediction.model_dump_json(exclude_defaults=True).encode() for prediction in predictions]
 
+    first = jobs[0]
+    maker = Jobs(
+        {
+            "_id": first.evaluation,
+            "model": first.model,
+            "round": 0,
+            "params": first.params,
+            "scoring": first.scoring.model_dump(),
+        },
+        0,
+    )
+    items = [job.model_dump(include={"index", "item_id", "messages", "target", "hints"}) for job in jobs]
+
     async def encode_jobs() -> None:
-        for job in jobs:
-            job.model_dump_json(exclude_defaults=True).encode()
+        for item in items:
+            maker.make(item, 0)
 
     async def decode_jobs() -> None:
         for wire in jobs_wire:
@@ -171,20 +187,22 @@ async def broker_costs(settings: Settings, predictions: Sequence[Prediction], ro
     payloads = [prediction.model_dump_json(exclude_defaults=True).encode() for prediction in predictions]
     numbers = iter(range(10**9))
     async with broker(settings) as (nc, js):
-
-        async def send(payload: bytes) -> asyncio.Future[PubAck]:
-            return await js.publish_async(SUBJECT, payload, headers={"Nats-Msg-Id": str(next(numbers))})
+        publisher, lingering = Publisher(nc), Publisher(nc, LINGER_S)
+        await publisher.start()
+        await lingering.start()
 
         async def publish_batches() -> None:
             for start in range(0, len(payloads), BATCH):
-                await asyncio.gather(*[await send(payload) for payload in payloads[start : start + BATCH]])
+                await publisher.publish_all(
+                    [(SUBJECT, payload, str(next(numbers))) for payload in payloads[start : start + BATCH]]
+                )
 
         async def publish_singly() -> None:
             left = iter(payloads)
 
             async def work() -> None:
                 for payload in left:
-                    await (await send(payload))
+                    await lingering.publish(SUBJECT, payload, str(next(numbers)))
 
             await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
 
