@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,11 +51,7 @@ class Building:
                 raise AssayError(f"{step.evaluation} is said to be scored, and its scores are not there")
             with workspace() as folder:
                 paths = await self._write_files(folder, evaluation, scores["metrics"])
-                files = []
-                for name in FILE_TYPES:
-                    if name in paths:
-                        files.append(await self._store(step, name, paths[name]))
-                        kill_point("artifacts.between_files")
+                files = await self._store_all(step, paths)
             await self._record(step, "files", files)
             kill_point("artifacts.recorded")
         await self._say(step, "stored")
@@ -126,6 +122,22 @@ class Building:
         while batch := await items.to_list(BATCH):
             found = await results.to_list(len(batch) * width)
             yield [(item, found[at * width : (at + 1) * width]) for at, item in enumerate(batch)]
+
+    async def _store_all(self, step: Step, paths: Mapping[str, Path]) -> list[FileEntry]:
+        """All at once: while one waits for the store, another is hashed. None is left at work when one has failed."""
+
+        async def store(name: str) -> FileEntry:
+            entry = await self._store(step, name, paths[name])
+            kill_point("artifacts.between_files")
+            return entry
+
+        done = await asyncio.gather(*(store(name) for name in FILE_TYPES if name in paths), return_exceptions=True)
+        files = []
+        for entry in done:
+            if isinstance(entry, BaseException):
+                raise entry
+            files.append(entry)
+        return files
 
     async def _store(self, step: Step, name: str, path: Path) -> FileEntry:
         kind = FILE_TYPES[name]
