@@ -9,7 +9,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
-from gateway.live import Entry, Feed, Wants
+from gateway.entry import Entry
+from gateway.live import Feed, Wants
 from shared.errors import Unavailable
 
 PATIENCE_S = 15.0

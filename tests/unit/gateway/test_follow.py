@@ -6,8 +6,9 @@ from contextlib import aclosing
 
 import pytest
 
+from gateway.entry import Entry, entry_of
 from gateway.follow import Read, follow
-from gateway.live import Closed, Entry, Feed, TooSlow, Wants, entry_of
+from gateway.live import Closed, Feed, TooSlow, Wants
 from shared.errors import Unavailable
 
 
