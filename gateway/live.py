@@ -72,30 +72,36 @@ class Feed:
         self.recent = Recent()
         self._limit = limit
         self._closed = False
-        self._subscriptions: set[Subscription] = set()
+        self._scopes: dict[str | None, set[Subscription]] = {}
 
     @property
     def listeners(self) -> int:
-        return len(self._subscriptions)
+        return sum(map(len, self._scopes.values()))
 
     @contextmanager
-    def subscribe(self, wants: Wants) -> Iterator[Subscription]:
-        """From now on everything after `last` that is wanted."""
+    def subscribe(self, wants: Wants, scope: str | None = None) -> Iterator[Subscription]:
+        """From now on everything after `last` that is wanted, of one scope where only that can be.
+
+        With many evaluations at once, asking everybody about every event would cost more than sending it to those who want it.
+        """
         subscription = Subscription(wants, self._limit)
         if self._closed:
             subscription.close()
-        self._subscriptions.add(subscription)
+        self._scopes.setdefault(scope, set()).add(subscription)
         try:
             yield subscription
         finally:
-            self._subscriptions.discard(subscription)
+            self._scopes[scope].discard(subscription)
+            if not self._scopes[scope]:
+                del self._scopes[scope]
 
     def publish(self, entry: Entry) -> None:
         """The next event, for everybody."""
         self.last = entry.position
         self.recent.add(entry)
-        for subscription in self._subscriptions:
-            subscription.put(entry)
+        for scope in (entry.scope, None):
+            for subscription in self._scopes.get(scope, ()):
+                subscription.put(entry)
 
     def begin(self, last: int) -> None:
         """What is published follows this position."""
@@ -105,11 +111,14 @@ class Feed:
     def restart(self, last: int) -> None:
         """The stream began anew: positions mean something else now, so everybody has to come back."""
         self.begin(last)
-        for subscription in self._subscriptions:
-            subscription.close()
+        self._close_all()
 
     def close(self) -> None:
         """The gateway stops."""
         self._closed = True
-        for subscription in self._subscriptions:
-            subscription.close()
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for subscriptions in self._scopes.values():
+            for subscription in subscriptions:
+                subscription.close()

@@ -115,6 +115,7 @@ class Log:
             lambda entry: entry.scope == evaluation_id,
             after,
             is_last=self._is_last,
+            scope=evaluation_id,
             # Read before the history is: what had been announced by then is in it.
             ended=at_rest(evaluation),
         )

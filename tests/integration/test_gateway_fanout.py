@@ -149,6 +149,7 @@ async def test_those_that_do_not_read_are_cut_and_hold_up_nobody(stores: Setting
             await until(lambda: feed.listeners == 1)
             wires = [one for one in gateway.server.server_state.connections if isinstance(one, Wire)]
             frame = len(text_frame(json.dumps(found[-1], separators=(",", ":"))))
+            assert len(wires) == stuck + 1
             for wire in wires:
                 assert wire.transport.get_write_buffer_size() <= HIGH_WATER + 2 * frame
         # What such a client finds once it reads: everything up to where it was cut, and why.
