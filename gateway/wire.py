@@ -24,7 +24,7 @@ TRY_AGAIN = 1013
 _EXTENSION = "assay.wire"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def text_frame(text: str) -> bytes:
     """A whole text message in one frame, unmasked as a server's are and not compressed: the same bytes for every client."""
     return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
