@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import gc
 import logging
 import socket
 import sys
@@ -24,7 +23,7 @@ from gateway.parts import Parts
 from gateway.stream import LiveRead
 from gateway.wire import Wire
 from shared.secrets import Cipher, load_cipher
-from shared.service import Service, set_up_logging, until_up
+from shared.service import Service, collect_less, set_up_logging, until_up
 from shared.settings import Settings, load_settings
 from shared.storage import mongo
 from shared.storage.objects import Objects, ObjectStoreError
@@ -32,9 +31,6 @@ from shared.storage.objects import Objects, ObjectStoreError
 logger = logging.getLogger("assay.gateway")
 
 STOP_TIMEOUT_S = 5
-COLLECT_AFTER = 20_000
-"""Objects more than were let go of, before the youngest are looked through; Python's own 700 are fewer than a hundred connections."""
-
 MAX_MESSAGE_BYTES = 64 * 1024
 """Of what a websocket's client sends, which is dropped anyway."""
 
@@ -168,10 +164,8 @@ def main() -> int:
         print("ASSAY_SECRET_KEY must be a Fernet key: 32 bytes in url-safe base64", file=sys.stderr)
         return 2
     server = GatewayServer(create_app(settings, keys), settings)
-    # What is imported and built stays, and a thousand clients who connect at once make ten times as many objects: looking through
-    # all of them again and again was a third of the cost of connecting.
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 10, 10)
+    # Looking through everything again and again was a third of what a thousand clients cost who connect at once.
+    collect_less()
     server.run()
     return 0
 
