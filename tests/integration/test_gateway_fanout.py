@@ -68,14 +68,15 @@ async def read_all(connection: sockets.socket) -> bytes:
 
 async def test_each_gateway_is_one_read_whoever_listens(stores: Settings) -> None:
     async with RunningGateway(stores) as first:
+        evaluation = await first.add_evaluation(1, status="running")
+        said = [await publish(first, evaluation, "queued", 0)]
+        await until(lambda: first.app.state.parts.feed.last >= int(said[-1]))
         before = await consumers(first)
         async with RunningGateway(stores) as second, AsyncExitStack() as exits:
-            assert len(await consumers(first) - before) == 1
-            evaluation = await first.add_evaluation(1, status="running")
             await second.add_evaluation(2, status="running", _id=evaluation)
-            said = [await publish(first, evaluation, "queued", 0)]
             said += [await publish(first, evaluation, "progress", number) for number in range(1, 4)]
             await until(lambda: all(one.app.state.parts.feed.last >= int(said[-1]) for one in (first, second)))
+            assert len(await consumers(first) - before) == 1
 
             async def connect(number: int) -> ClientConnection:
                 paths = (f"/evaluations/{evaluation}/events/ws", f"/events/ws?after={int(said[0]) - 1}")
