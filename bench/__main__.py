@@ -1,4 +1,4 @@
-"""`python -m bench [throughput] [latency] [cost]` (`make bench`): the benchmarks, all by default, on a stack of their own."""
+"""`python -m bench [throughput] [latency] [cost] [fanout]` (`make bench`): the benchmarks, all by default, on a stack of their own."""
 
 import argparse
 import shlex
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from assay.errors import AssayError
 from assay.session import INTERRUPTED, console, explain
-from bench import cost, latency, machine, results, throughput
+from bench import cost, fanout, latency, machine, results, throughput
 from bench.fixtures import Bench, running
 from bench.results import Section
 
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Measure] = {
     "throughput": throughput.measure,
     "latency": latency.measure,
     "cost": cost.measure,
+    "fanout": fanout.measure,
 }
 
 

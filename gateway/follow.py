@@ -9,7 +9,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
-from gateway.live import Entry, Feed, Wants
+from gateway.entry import Entry
+from gateway.live import Feed, Wants
 from shared.errors import Unavailable
 
 PATIENCE_S = 15.0
@@ -22,19 +23,27 @@ IsLast = Callable[[Entry], Awaitable[bool]]
 
 
 async def follow(
-    feed: Feed, read: Read, wants: Wants, after: int, *, is_last: IsLast, ended: bool = False
+    feed: Feed,
+    read: Read,
+    wants: Wants,
+    after: int,
+    *,
+    is_last: IsLast,
+    scope: str | None = None,
+    ended: bool = False,
 ) -> AsyncGenerator[Entry, None]:
     """Every wanted event after a position, in order, until `is_last` says so of one.
 
     Args:
         read: the history after a position, up to its present end.
+        scope: where all that is wanted is of one.
         ended: nothing more will come, so stop where the history does.
     Raises `TooSlow` and `Closed` as a subscription does, and `Unavailable` where the history stays out of reach.
     """
     position = after
     failing_since: float | None = None
     while True:
-        with feed.subscribe(wants) as live:
+        with feed.subscribe(wants, scope) as live:
             try:
                 async with aclosing(read(position)) as history:
                     async for entry in history:

@@ -4,12 +4,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-import orjson
-
-from shared.contracts import EVALUATION_FINAL_TYPES
+from gateway.entry import Entry
+from gateway.recent import Recent
 from shared.errors import AssayError
 
 QUEUE_LIMIT = 2048
@@ -22,30 +20,6 @@ class TooSlow(AssayError):
 
 class Closed(AssayError):
     """The feed has ended under a client: the gateway stops, or the stream began anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One event of the log. `position` is the stream's sequence and the event's cursor, `text` the JSON that clients get."""
-
-    position: int
-    scope: str
-    """The evaluation's id, or `_` for what belongs to none."""
-    type: str
-    round: int
-    text: str
-
-    @property
-    def is_final(self) -> bool:
-        """Whether a round of an evaluation ended with it."""
-        return self.type in EVALUATION_FINAL_TYPES
-
-
-def entry_of(position: int, scope: str, event: dict[str, Any]) -> Entry:
-    """The entry for a CloudEvents object; raises `KeyError` for one without a type."""
-    round_ = (event.get("data") or {}).get("round") or 0
-    text = orjson.dumps({**event, "cursor": str(position)}).decode()
-    return Entry(position, scope, event["type"], round_, text)
 
 
 Wants = Callable[[Entry], bool]
@@ -91,42 +65,60 @@ class Subscription:
 
 
 class Feed:
-    """Everybody who listens to this gateway. `last` is the position that has been passed on."""
+    """Everybody who listens to this gateway. `last` is the position that has been passed on, `recent` what was before it."""
 
     def __init__(self, limit: int = QUEUE_LIMIT) -> None:
         self.last = 0
+        self.recent = Recent()
         self._limit = limit
         self._closed = False
-        self._subscriptions: set[Subscription] = set()
+        self._scopes: dict[str | None, set[Subscription]] = {}
 
     @property
     def listeners(self) -> int:
-        return len(self._subscriptions)
+        return sum(map(len, self._scopes.values()))
 
     @contextmanager
-    def subscribe(self, wants: Wants) -> Iterator[Subscription]:
-        """From now on everything after `last` that is wanted."""
+    def subscribe(self, wants: Wants, scope: str | None = None) -> Iterator[Subscription]:
+        """From now on everything after `last` that is wanted, of one scope where only that can be.
+
+        With many evaluations at once, asking everybody about every event would cost more than sending it to those who want it.
+        """
         subscription = Subscription(wants, self._limit)
         if self._closed:
             subscription.close()
-        self._subscriptions.add(subscription)
+        self._scopes.setdefault(scope, set()).add(subscription)
         try:
             yield subscription
         finally:
-            self._subscriptions.discard(subscription)
+            self._scopes[scope].discard(subscription)
+            if not self._scopes[scope]:
+                del self._scopes[scope]
 
     def publish(self, entry: Entry) -> None:
-        for subscription in self._subscriptions:
-            subscription.put(entry)
+        """The next event, for everybody."""
+        self.last = entry.position
+        self.recent.add(entry)
+        for scope in (entry.scope, None):
+            for subscription in self._scopes.get(scope, ()):
+                subscription.put(entry)
+
+    def begin(self, last: int) -> None:
+        """What is published follows this position."""
+        self.last = last
+        self.recent.begin(last)
 
     def restart(self, last: int) -> None:
         """The stream began anew: positions mean something else now, so everybody has to come back."""
-        self.last = last
-        for subscription in self._subscriptions:
-            subscription.close()
+        self.begin(last)
+        self._close_all()
 
     def close(self) -> None:
         """The gateway stops."""
         self._closed = True
-        for subscription in self._subscriptions:
-            subscription.close()
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for subscriptions in self._scopes.values():
+            for subscription in subscriptions:
+                subscription.close()

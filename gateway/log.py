@@ -1,11 +1,13 @@
 """The log of events as clients ask for it: an evaluation's own, and the feed of all."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from gateway.entry import Entry, entry_of
 from gateway.follow import follow
-from gateway.live import Entry, Feed, entry_of
+from gateway.live import Feed
 from gateway.problems import Gone
 from gateway.stream import Kept
 from shared import subjects
@@ -85,6 +87,7 @@ class Log:
         self._database = database
         self._kept = kept
         self._feed = feed
+        self._asked_last: dict[int, asyncio.Task[bool]] = {}
 
     # An evaluation's own log
 
@@ -106,21 +109,47 @@ class Log:
         """Its log after a position, and on until its end. `evaluation` must have been read just now."""
         evaluation_id = evaluation["_id"]
 
-        async def is_last(entry: Entry) -> bool:
-            if not entry.is_final:
-                return False
-            present = await self._database["evaluations"].find_one({"_id": evaluation_id}, {"status": 1, "round": 1})
-            return present is not None and ends_with(entry, present)
-
         return follow(
             self._feed,
-            lambda position: self.history(evaluation_id, position),
+            lambda position: self._so_far(evaluation, position),
             lambda entry: entry.scope == evaluation_id,
             after,
-            is_last=is_last,
+            is_last=self._is_last,
+            scope=evaluation_id,
             # Read before the history is: what had been announced by then is in it.
             ended=at_rest(evaluation),
         )
+
+    async def _so_far(self, evaluation: Document, after: int) -> AsyncGenerator[Entry, None]:
+        """What a client that goes on with the live feed has missed: without a read where the newest events hold all of it.
+
+        Where no feed follows, what is here must hold the log's end too: this gateway may be a moment behind the stream.
+        """
+        recent = self._feed.recent
+        last = recent.last(evaluation["_id"])
+        if not at_rest(evaluation) or (last and ends_with(last, evaluation)):
+            entries = recent.log(evaluation["_id"], after)
+            if entries is not None:
+                for entry in entries:
+                    yield entry
+                return
+        async with aclosing(self.history(evaluation["_id"], after)) as history:
+            async for entry in history:
+                yield entry
+
+    async def _is_last(self, entry: Entry) -> bool:
+        """Whether an evaluation's log ends with an event. All clients that have come to it are told by one look."""
+        if not entry.is_final:
+            return False
+        asking = self._asked_last.get(entry.position)
+        if asking is None:
+            asking = self._asked_last[entry.position] = asyncio.ensure_future(self._ask_last(entry))
+            asking.add_done_callback(lambda _: self._asked_last.pop(entry.position))
+        return await asyncio.shield(asking)
+
+    async def _ask_last(self, entry: Entry) -> bool:
+        present = await self._database["evaluations"].find_one({"_id": entry.scope}, {"status": 1, "round": 1})
+        return present is not None and ends_with(entry, present)
 
     async def check_evaluation(self, evaluation: Document, after: int) -> None:
         """Raises `BadRequest` for a cursor that this log has not reached."""
@@ -143,11 +172,23 @@ class Log:
 
         return follow(
             self._feed,
-            lambda position: self._kept.read(selection.subject(), position),
+            lambda position: self._all_so_far(selection, position),
             selection.wants,
             (await self._kept.bounds())[1] if after is None else after,
             is_last=never,
         )
+
+    async def _all_so_far(self, selection: Selection, after: int) -> AsyncGenerator[Entry, None]:
+        """What a client that goes on with the live feed has missed, without a read where the newest events hold all of it."""
+        # The beginning is where the stream has it: memory may reach back further than what is kept.
+        entries = self._feed.recent.everything(after) if after else None
+        if entries is not None:
+            for entry in entries:
+                yield entry
+            return
+        async with aclosing(self._kept.read(selection.subject(), after)) as kept:
+            async for entry in kept:
+                yield entry
 
     async def check_all(self, after: int | None) -> None:
         """Raises `Gone` for a cursor whose successors the stream may have let go of, `BadRequest` for one ahead of it."""

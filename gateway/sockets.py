@@ -7,7 +7,9 @@ from contextlib import aclosing, suppress
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.auth import chosen_subprotocol
-from gateway.live import Closed, Entry, TooSlow
+from gateway.entry import Entry
+from gateway.live import Closed, TooSlow
+from gateway.wire import TRY_AGAIN, Gone, Wire, text_frame, wire_of
 from shared.errors import Problem
 from shared.storage.mongo import OUTAGES
 
@@ -17,7 +19,7 @@ SEND_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 60.0
 """The close waits behind what a slow client has not read; how long it gets for that."""
 
-ENDED, GOING_AWAY, TRY_AGAIN = 1000, 1012, 1013
+ENDED, GOING_AWAY = 1000, 1012
 _MAX_REASON_BYTES = 123
 
 Open = Callable[[], Awaitable[AsyncGenerator[Entry, None]]]
@@ -33,7 +35,7 @@ async def serve(websocket: WebSocket, open_entries: Open) -> None:
     opening = asyncio.ensure_future(open_entries())
     await asyncio.wait({opening})
     await websocket.accept(chosen_subprotocol(websocket.scope["subprotocols"]))
-    sending = asyncio.ensure_future(_send(websocket, opening))
+    sending = asyncio.ensure_future(_send(wire_of(websocket), opening))
     listening = asyncio.ensure_future(_until_gone(websocket))
     try:
         await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -47,17 +49,17 @@ async def serve(websocket: WebSocket, open_entries: Open) -> None:
         await asyncio.wait({sending, listening})
 
 
-async def _send(websocket: WebSocket, opening: Awaitable[AsyncGenerator[Entry, None]]) -> tuple[int, str]:
+async def _send(wire: Wire, opening: Awaitable[AsyncGenerator[Entry, None]]) -> tuple[int, str]:
     """Until the end; the close code and its reason."""
     try:
         async with aclosing(await opening) as entries:
             async for entry in entries:
-                await asyncio.wait_for(websocket.send_text(entry.text), SEND_TIMEOUT_S)
+                await wire.send_frame(text_frame(entry.text), SEND_TIMEOUT_S)
     except (TooSlow, TimeoutError):
         return TRY_AGAIN, "this client does not keep up; resume from the last cursor"
     except Closed:
         return GOING_AWAY, "the gateway stops; resume from the last cursor"
-    except WebSocketDisconnect:
+    except Gone:
         return ENDED, ""
     except OUTAGES:
         return TRY_AGAIN, "mongodb does not answer; resume from the last cursor"

@@ -6,7 +6,8 @@ from contextlib import aclosing
 
 from starlette.responses import StreamingResponse
 
-from gateway.live import Closed, Entry, TooSlow
+from gateway.entry import Entry
+from gateway.live import Closed, TooSlow
 from shared.errors import Problem
 from shared.storage.mongo import OUTAGES
 

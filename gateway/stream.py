@@ -15,7 +15,8 @@ import orjson
 from nats.aio.msg import Msg
 from nats.errors import Error
 
-from gateway.live import Entry, Feed, entry_of
+from gateway.entry import Entry, entry_of
+from gateway.live import Feed
 from shared import subjects
 from shared.errors import Unavailable
 from shared.pull import Puller
@@ -25,6 +26,9 @@ from shared.service import Service, until_up
 logger = logging.getLogger("assay.gateway")
 
 BATCH = 256
+
+HEAD_START = 4096
+"""Events before the present end that a starting gateway takes up: many minutes of several evaluations, read in a tenth of a second."""
 
 
 @contextmanager
@@ -57,8 +61,10 @@ class LiveRead:
         self._received = 0
 
     async def start(self) -> None:
-        """Take the stream's present end as where live begins. The service must be connected."""
-        self._feed.last = await until_up(self._end, "the stream of events")
+        """Begin a little before the stream's present end: who was cut when a gateway stopped comes back to this one at once,
+        and finds in memory what it has missed. The service must be connected.
+        """
+        self._feed.begin(max(0, await until_up(self._end, "the stream of events") - HEAD_START))
         self._service.hooks.append(self._reconnected)
 
     async def run(self) -> None:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway import examples, sse
 from gateway.auth import VIEWER
-from gateway.live import Entry
+from gateway.entry import Entry
 from gateway.log import Selection, at_rest, parse_after, parse_types, split
 from gateway.lookups import find_evaluation
 from gateway.openapi import Responses, problems

@@ -6,8 +6,9 @@ from contextlib import aclosing
 
 import pytest
 
+from gateway.entry import Entry, entry_of
 from gateway.follow import Read, follow
-from gateway.live import Closed, Entry, Feed, TooSlow, Wants, entry_of
+from gateway.live import Closed, Feed, TooSlow, Wants
 from shared.errors import Unavailable
 
 
@@ -183,6 +184,21 @@ async def test_a_feed_that_closes_ends_everybody_after_what_has_come() -> None:
         await anext(entries)
     with pytest.raises(Closed):
         await anext(follow(stream.feed, Stream().read, everything, 1, is_last=no_end))
+
+
+async def test_a_scope_gets_its_own_and_everybody_else_all() -> None:
+    feed = Feed()
+    with feed.subscribe(everything, "e1") as own, feed.subscribe(everything) as whole:
+        for one in (entry(1), entry(2, "e2"), entry(3)):
+            feed.publish(one)
+        assert feed.listeners == 2
+        assert [(await anext(own)).position for _ in range(2)] == [1, 3]
+        assert [(await anext(whole)).position for _ in range(3)] == [1, 2, 3]
+        feed.close()
+        for subscription in (own, whole):
+            with pytest.raises(Closed):
+                await anext(subscription)
+    assert feed.listeners == 0
 
 
 async def test_nobody_is_left_behind_in_the_feed() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.live import entry_of
+from gateway.entry import entry_of
 from gateway.log import TYPES, Selection, at_rest, ends_with, parse_after, parse_types, split
 from shared.contracts import EVALUATION_FINAL_TYPES
 from shared.errors import BadRequest, Invalid

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from gateway.live import Entry, TooSlow, entry_of
+from gateway.entry import Entry, entry_of
+from gateway.live import TooSlow
 from gateway.sse import HEARTBEAT, frame, frames
 
 
