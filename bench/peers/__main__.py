@@ -30,12 +30,11 @@ from bench.peers.inspect_ai import InspectAi
 from bench.peers.lm_eval import LmEval
 from bench.peers.peer import Peer
 from bench.peers.promptfoo import Promptfoo
-from bench.peers.scenarios import ALL, CONNECTIONS, MANY, MANY_WITHIN_S, MODEL, SPEED, Scenario, Sizes
+from bench.peers.scenarios import ALL, CONNECTIONS, MANY, MANY_WITHIN_S, MODEL, SPEED, WARM, Scenario, Sizes
 from bench.peers.tables import Cell, section
 
 FULL = Sizes(small=data.SIZE, large=data.SIZE * data.COPIES, bound_s=240)
 QUICK = Sizes(small=160, large=480, bound_s=120)
-WARM = Sizes(small=16, large=16, bound_s=240)
 
 PEERS: dict[str, Peer] = {peer.name: peer for peer in (LmEval(), Promptfoo(), InspectAi(), EvalScope())}
 OURS = (AssayCommand.name, AssaySdk.name)
@@ -87,14 +86,14 @@ def run(tools: Sequence[str], scenarios: Sequence[Scenario], sizes: Sizes, save:
         # The endpoint looks every question up once.
         uvloop.run(aiohttp_loop(endpoint.base_url, bodies(rows), CONNECTIONS))
         contenders: list[Contender] = []
-        ours = opened.enter_context(AssayStack.running(folder, rows, sizes, endpoint))
-        contenders += [kind(ours) for kind in (AssayCommand, AssaySdk) if kind.name in tools]
+        up_s = None
+        if ours := [kind for kind in (AssayCommand, AssaySdk) if kind.name in tools]:
+            stack = opened.enter_context(AssayStack.running(folder, rows, sizes, endpoint))
+            contenders += [kind(stack) for kind in ours]
+            up_s = stack.up_s
         contenders += [PeerContender(peer, rows, sizes, endpoint) for peer in chosen if peer.name not in failed]
-        for peer in chosen:
-            if peer.name not in failed:
-                # A first start from a cold disk is nobody's speed.
-                say(f"{peer.title}: {cell_text(warm(PeerContender(peer, rows, WARM, endpoint)))} (to warm up)")
-        warm(AssayCommand(ours))
+        for each in contenders:
+            say(f"{each.title}: {cell_text(measured(each, WARM, {}, sizes))} (to warm up)")
         titles = {each.name: f"{each.title} ({each.version()})" for each in contenders}
         titles |= {peer.name: peer.title for peer in chosen if peer.name in failed}
         grid: dict[str, dict[str, Cell]] = {tool: {} for tool in titles}
@@ -105,15 +104,10 @@ def run(tools: Sequence[str], scenarios: Sequence[Scenario], sizes: Sizes, save:
                 found = measured(each, scenario, grid[each.name], sizes)
                 grid[each.name][scenario.name] = found
                 say(f"{scenario.title}: {each.title}: {cell_text(found)}")
-            shown = section(titles, grid, sizes, rows.what, ours.up_s)
+            shown = section(titles, grid, sizes, rows.what, up_s)
             if save is not None:
                 results.save(shown, provenance(save, load))
         results.show(shown, out)
-
-
-def warm(contender: Contender) -> Cell:
-    """An unmeasured run."""
-    return measured(contender, SPEED, {}, WARM)
 
 
 def cell_text(found: Cell) -> str:

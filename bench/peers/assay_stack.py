@@ -21,7 +21,7 @@ from bench.peers.found import Found, Truth
 from bench.peers.items import GENERATION, TEMPLATE, Items
 from bench.peers.peer import Outcome
 from bench.peers.processes import Command, Running
-from bench.peers.scenarios import CALL_TIMEOUT_S, CONNECTIONS, LATENCY, MANY, MODEL, SPEED, Scenario, Sizes
+from bench.peers.scenarios import CALL_TIMEOUT_S, CONNECTIONS, LATENCY, MANY, MODEL, SPEED, WARM, Scenario, Sizes
 from bench.timing import timing
 from deploy.embedded.members import gone, members
 from deploy.embedded.programs import ROOT
@@ -153,7 +153,7 @@ class AssaySdk:
         return metadata.version("assay")
 
     def measure(self, scenario: Scenario) -> Found:
-        if scenario not in (SPEED, MANY, LATENCY):
+        if scenario not in (WARM, SPEED, MANY, LATENCY):
             raise BenchError("as the row above")
         self._stack.endpoint.prepare(scenario.behaviour)
         truth, processes = self._stack.truth(scenario), self._stack.processes()

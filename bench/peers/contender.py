@@ -1,6 +1,7 @@
 """A tool on a scenario: started, watched, killed where the scenario says so, and its scores read."""
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,9 @@ from bench.peers.items import Items
 from bench.peers.peer import Job, Peer
 from bench.peers.processes import Running
 from bench.peers.scenarios import CALL_TIMEOUT_S, CONNECTIONS, MODEL, Scenario, Sizes
+
+LOOK_S = 1.0
+"""While half of the calls are waited for, whether the tool still runs is looked at so often."""
 
 
 class Contender(Protocol):
@@ -62,8 +66,10 @@ class PeerContender:
 
     def _killed(self, job: Job, truth: Truth) -> Found:
         with Running(self._peer.command(job), job.folder / "log") as running:
-            if not self._endpoint.reached(truth.items // 2, self._sizes.bound_s):
-                raise BenchError(f"had not made half of its calls after {self._sizes.bound_s:.0f} s")
+            deadline = time.monotonic() + self._sizes.bound_s
+            while not self._endpoint.reached(truth.items // 2, LOOK_S):
+                if running.ended() or time.monotonic() > deadline:
+                    raise BenchError("ended or was stopped before half of its calls")
             running.kill()
             killed_at = self._endpoint.counts()["answered"]
             killed = running.wait(self._sizes.bound_s)

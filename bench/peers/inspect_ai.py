@@ -1,6 +1,7 @@
 """Inspect: the provider for OpenAI-compatible endpoints on a task of ours."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ class InspectAi:
         self.install, self.version = self._venv.install, self._venv.version
 
     def command(self, job: Job) -> Command:
+        shutil.copy(HERE / "gsm8k.py", job.folder)
         return self._inspect(
             job,
-            *("eval", str(HERE / "gsm8k.py"), "-T", f"data={job.items}"),
+            *("eval", "gsm8k.py", "-T", f"data={job.items}"),
             *("--model", f"openai-api/bench/{job.model}", "--model-base-url", job.base_url),
             *("--temperature", str(GENERATION["temperature"]), "--max-tokens", str(GENERATION["max_tokens"])),
             *self._limits(job),

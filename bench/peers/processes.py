@@ -75,6 +75,10 @@ class Running:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    def ended(self) -> bool:
+        """Whether its first process has ended, though nobody has waited for it yet."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def wait(self, bound_s: float, others: Callable[[], Iterable[int]] = tuple) -> Measured:
         """Until it ends by itself, or is killed at the bound; `others` are processes whose memory belongs to it too."""
         deadline, peak, in_time = self._since + bound_s, 0, True

@@ -13,17 +13,23 @@ MANY_WITHIN_S = 150.0
 """The large set is left to tools that finish it in this time at the rate they have with the small one."""
 
 
+FEW = 16
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """`large`: eight times the items. `killed`: with SIGKILL at half of the calls, and started again."""
+    """`few`: a handful of items; `large`: eight times the items. `killed`: with SIGKILL at half of the calls, and started again."""
 
     name: str
     title: str
     behaviour: Mapping[str, float] = field(default_factory=dict)
+    few: bool = False
     large: bool = False
     killed: bool = False
 
 
+WARM = Scenario("warm", "to warm up", few=True)
+"""Not measured: nobody's first start from a cold disk is its speed."""
 SPEED = Scenario("speed", "no latency")
 MANY = Scenario("many", "eight times the items", large=True)
 LATENCY = Scenario("latency", f"{LATENCY_MS} ms a call", {"latency_ms": LATENCY_MS})
@@ -44,4 +50,6 @@ class Sizes:
     bound_s: float
 
     def of(self, scenario: Scenario) -> int:
+        if scenario.few:
+            return FEW
         return self.large if scenario.large else self.small

@@ -28,7 +28,7 @@ NOT_RUN = "not run"
 OURS = "assay"
 
 
-def section(titles: Mapping[str, str], grid: Grid, sizes: Sizes, what_items: str, up_s: float) -> Section:
+def section(titles: Mapping[str, str], grid: Grid, sizes: Sizes, what_items: str, up_s: float | None) -> Section:
     """`titles` by tool, with versions."""
     return Section(
         "peers",
@@ -38,11 +38,12 @@ def section(titles: Mapping[str, str], grid: Grid, sizes: Sizes, what_items: str
     )
 
 
-def what(items: str, up_s: float) -> str:
+def what(items: str, up_s: float | None) -> str:
+    started = "" if up_s is None else f" (starting it took {up_s:.1f} s)"
     return f"""The same items ({items}) at the same sample endpoint with {CONNECTIONS} connections, in turn, on this machine. Each tool is installed
 apart and has its own defaults, but for the connections, a deadline of {CALL_TIMEOUT_S} s a call, temperature and `max_tokens`; it reads the items
 from local files and asks with the same words. A run lasts from the start of the tool's process until it has ended with its scores on
-disk. Assay's stack runs (starting it took {up_s:.1f} s); *`assay eval`* counts from the start of that command until it has ended, *POST to
+disk. Assay's stack runs{started}; *`assay eval`* counts from the start of that command until it has ended, *POST to
 completed* is what a program sees, the files being stored and verified. CPU is of all processes of a tool: for Assay, of the whole
 stack and the command. *Accuracy* is exact where the tool finds as many right as the endpoint's model answers right over all items.
 evalscope's own GSM8K asks for `\\boxed{{}}` and misreads some wordings without it, so its accuracy is off in every run. A killed tool

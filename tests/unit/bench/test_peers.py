@@ -151,11 +151,12 @@ def test_what_inspect_wrote_is_read() -> None:
 
 def test_what_promptfoo_is_given_and_wrote(tmp_path: Path) -> None:
     Promptfoo().command(job(tmp_path))
-    (tmp_path / "out.json").write_text(json.dumps({"results": {"stats": {"successes": 7, "failures": 2, "errors": 1}}}))
+    rows = [{"success": reason == 0, "failureReason": reason} for reason in (0, 0, 1, 2)]
+    (tmp_path / "out.json").write_text(json.dumps({"results": {"results": rows}}))
 
     given = json.loads((tmp_path / "tests.jsonl").read_text())
     assert given == {"vars": {"question": "How many?", "target": "1234"}}
-    assert Promptfoo().outcome(job(tmp_path)) == Outcome(9, 7, 1)
+    assert Promptfoo().outcome(job(tmp_path)) == Outcome(3, 2, 1)
 
 
 def test_a_tool_that_could_not_be_installed_has_its_row() -> None:
