@@ -15,7 +15,7 @@ from bench.peers.peer import run as run_step
 from bench.peers.processes import Command, Running, session
 from bench.peers.promptfoo import Promptfoo
 from bench.peers.scenarios import Sizes
-from bench.peers.tables import section
+from bench.peers.tables import Cell, section
 
 COUNTS = {"requests": 110, "distinct": 100, "answered": 105}
 
@@ -161,12 +161,16 @@ def test_what_promptfoo_is_given_and_wrote(tmp_path: Path) -> None:
 
 def test_a_tool_that_could_not_be_installed_has_its_row() -> None:
     titles = {"assay": "Assay", "evalscope": "evalscope"}
-    grid = {"assay": {"speed": found(Outcome(100, 90))}, "evalscope": {"speed": "not installed: no disk"}}
+    grid: dict[str, dict[str, Cell]] = {
+        "assay": {"speed": found(Outcome(100, 90))},
+        "evalscope": {"speed": "not installed: no disk"},
+    }
 
     made = section(titles, grid, Sizes(100, 800, 60), "items", 3.0)
 
-    speed, latency, _ = made.tables
+    speed, many, latency, _ = made.tables
     assert speed.rows[0][:4] == ["Assay", "2.00", "50", "1.0"]
     assert speed.rows[1][:4] == ["evalscope", "not installed: no disk", "", ""]
+    assert many.rows[0][:2] == ["Assay", "not run"]
     assert latency.rows[0] == ["Assay", "not run", ""]
     assert all(len(row) == len(table.columns) for table in made.tables for row in table.rows)
