@@ -27,7 +27,7 @@ from deploy.embedded.members import gone, members
 from deploy.embedded.programs import ROOT
 from deploy.embedded.stack import Stack
 from shared.api import Evaluation
-from shared.contracts import Status
+from shared.contracts import FINAL, Status
 
 SLUG = "bench-gsm8k"
 KILL_S = 10.0
@@ -77,6 +77,11 @@ class AssayStack:
         model = next(model for model in client.models.list() if model.name == MODEL)
         return client.evaluations.start(SLUG, [model.id], limit=count).evaluations[0]
 
+    def settle(self, client: assay.Client, evaluation: Evaluation) -> None:
+        """One that was stopped at the bound must not run beside the next measurement."""
+        if evaluation.status not in FINAL:
+            client.evaluations.cancel(evaluation.id)
+
     def processes(self) -> list[int]:
         return members(self.stack.data)
 
@@ -117,6 +122,7 @@ class AssayCommand:
         cost = spent.cpu_s + spent_s(processes) - before
         with self._stack.client() as client:
             ended = next(iter(client.evaluations.list()))
+            self._stack.settle(client, ended)
         counts = self._stack.endpoint.counts()
         return Found(truth, spent.wall_s, spent.status, outcome(ended), counts, cost, spent.peak_mb)
 
@@ -137,6 +143,7 @@ class AssayCommand:
                 evaluation = client.evaluations.wait(evaluation.id, timeout=bound_s)
             except TimedOut:
                 status = None
+                self._stack.settle(client, evaluation)
         wall_s = time.monotonic() - since
         return Found(truth, wall_s, status, outcome(evaluation), endpoint.counts(), killed_at=killed_at)
 
@@ -161,7 +168,11 @@ class AssaySdk:
         with self._stack.client() as client:
             posted = time.time()
             evaluation = self._stack.start(client, truth.items)
-            ended = client.evaluations.wait(evaluation.id, timeout=self._stack.sizes.bound_s)
+            try:
+                ended = client.evaluations.wait(evaluation.id, timeout=self._stack.sizes.bound_s)
+            except TimedOut:
+                self._stack.settle(client, evaluation)
+                raise
             cost = spent_s(processes) - before
             wall_s = timing(posted, truth.items, list(client.events.history(evaluation.id))).completed_s
         return Found(truth, wall_s, 0, outcome(ended), self._stack.endpoint.counts(), cost)
