@@ -7,11 +7,11 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint up down bench lock secrets clean
+.PHONY: help demo test lint up down bench bench-peers lock secrets clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 \t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 \t\2/p' Makefile | expand -t 16
 
 demo: $(STAMP) ## evaluate the sample models on the sample environment and show the scores
 	@$(BIN)/python -m assay.demo
@@ -32,6 +32,9 @@ down: $(STAMP) ## stop it; its data stays
 
 bench: $(STAMP) ## the benchmarks
 	@$(BIN)/python -m bench
+
+bench-peers: $(STAMP) ## Assay beside other evaluation tools, each installed apart (about 3 GB in ~/.cache/assay/peers), half an hour
+	@$(BIN)/python -m bench.peers
 
 lock: ## resolve the pinned requirements anew
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)

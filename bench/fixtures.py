@@ -137,9 +137,9 @@ class Bench:
 
 
 @contextmanager
-def sample_endpoint(answers: Path) -> Iterator[str]:
+def sample_endpoint(answers: Path, model: str = MODEL) -> Iterator[str]:
     """The sample endpoint in a process of its own; gives its base URL. It looks the answers up, so that it is cheap."""
-    arguments = ["--port", "0", "--models", MODEL, "--answers", str(answers)]
+    arguments = ["--port", "0", "--models", model, "--answers", str(answers)]
     with subprocess.Popen(
         [sys.executable, "-m", "assay.sample_endpoint", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as child:
