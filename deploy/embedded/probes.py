@@ -3,8 +3,6 @@
 import socket
 
 import httpx
-import pymongo
-import pymongo.errors
 
 from deploy.embedded.ports import LOOPBACK
 
@@ -23,6 +21,9 @@ def nats(port: int) -> bool:
 
 def mongo(url: str) -> bool:
     """Signs in and pings."""
+    import pymongo  # here: it is a quarter of the start of a command that has nothing to do with a stack
+    import pymongo.errors
+
     try:
         with pymongo.MongoClient[dict[str, object]](
             url, serverSelectionTimeoutMS=int(TIMEOUT_S * 1000), socketTimeoutMS=int(TIMEOUT_S * 1000)
