@@ -22,6 +22,9 @@ class Behaviour(BaseModel):
     latency_ms: float = Field(default=0, ge=0)
     jitter_ms: float = Field(default=0, ge=0, description="at most so much is added to the latency")
     token_ms: float = Field(default=0, ge=0, description="before each streamed token")
+    bend_at: int | None = Field(
+        default=None, ge=1, description="with more calls in flight, the latency grows in proportion: more bring nothing"
+    )
     rate_limit_per_s: float | None = Field(
         default=None, gt=0, description="429 above it; a second's worth may come at once"
     )
@@ -69,9 +72,11 @@ class Behaviour(BaseModel):
             chance -= rate
         return "answer"
 
-    def delay_s(self, prompt: str, nth: int) -> float:
+    def delay_s(self, prompt: str, nth: int, in_flight: int = 1) -> float:
+        """Seconds that the nth call with this prompt takes, of `in_flight` that are under way with it."""
         jitter = self.jitter_ms * draw("jitter", self.seed, nth, prompt) if self.jitter_ms else 0
-        return (self.latency_ms + jitter) / 1000
+        crowd = max(1.0, in_flight / self.bend_at) if self.bend_at else 1.0
+        return (self.latency_ms * crowd + jitter) / 1000
 
 
 GOOD = Behaviour()

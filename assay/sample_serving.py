@@ -31,7 +31,7 @@ async def serve(request: web.BaseRequest, call: Call, solver: Solver) -> web.Str
             answer = call.served.model.answer(solver.look_up(call.prompt))
             _count(call, answer)
             return _whole(call, answer.text, GOOD)
-        if delay := behaviour.delay_s(call.prompt, nth):
+        if delay := behaviour.delay_s(call.prompt, nth, served.tally.in_flight):
             await asyncio.sleep(delay)
         fate = behaviour.fate(call.prompt, nth)
         return await _misbehave(request, call, solver, behaviour, fate)

@@ -1,4 +1,4 @@
-"""`python -m bench [throughput] [latency] [cost] [fanout]` (`make bench`): the benchmarks, all by default, on a stack of their own."""
+"""`python -m bench [NAME ...]` (`make bench`): the benchmarks. Without a name, all but the long ones."""
 
 import argparse
 import shlex
@@ -6,6 +6,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,20 +16,45 @@ from rich.text import Text
 
 from assay.errors import AssayError
 from assay.session import INTERRUPTED, console, explain
-from bench import cost, fanout, latency, machine, results, throughput
+from bench import adaptive, cost, fanout, hung, latency, machine, million, results, scaling, throughput
 from bench.fixtures import Bench, running
 from bench.results import Section
 
 ITEMS, QUICK_ITEMS = 10_000, 1_000
 ROUNDS = 3
 
-Measure = Callable[[Bench, int, int, Callable[[str], None]], Section]
-BENCHMARKS: dict[str, Measure] = {
-    "throughput": throughput.measure,
-    "latency": latency.measure,
-    "cost": cost.measure,
-    "fanout": fanout.measure,
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark: on the stack that all share (`measure`), or on one that it starts itself in a folder (`alone`).
+
+    `long` ones run only by name. `items` and `quick_items` are their sizes where none is given.
+    """
+
+    measure: Callable[[Bench, int, int, Say], Section] | None = None
+    alone: Callable[[Path, int, int, Say], Section] | None = None
+    items: int = ITEMS
+    quick_items: int = QUICK_ITEMS
+    long: bool = False
+
+
+BENCHMARKS = {
+    "throughput": Benchmark(throughput.measure),
+    "latency": Benchmark(latency.measure, items=latency.ITEMS),
+    "cost": Benchmark(cost.measure),
+    "fanout": Benchmark(fanout.measure),
+    "hung": Benchmark(hung.measure),
+    "scaling": Benchmark(alone=scaling.measure, items=scaling.ITEMS),
+    "adaptive": Benchmark(alone=adaptive.measure, items=adaptive.ITEMS, quick_items=adaptive.QUICK_ITEMS, long=True),
+    "million": Benchmark(alone=million.measure, items=million.ITEMS, quick_items=million.QUICK_ITEMS, long=True),
 }
+
+
+def sizes(names: Sequence[str], items: int | None, quick: bool) -> dict[str, int]:
+    """How many items each of the named benchmarks has."""
+    return {name: items or (BENCHMARKS[name].quick_items if quick else BENCHMARKS[name].items) for name in names}
 
 
 def provenance(command: str, load: float) -> str:
@@ -36,23 +63,34 @@ def provenance(command: str, load: float) -> str:
     return f"`{command}`, {when}. {machine.describe()}. Load average before it: {load:.1f}."
 
 
-def run(names: Sequence[str], items: int, quick: bool, command: str, out: Console) -> None:
-    """The named benchmarks, one after the other; a quick one is only shown."""
+def run(items: dict[str, int], quick: bool, command: str, out: Console) -> None:
+    """Benchmarks by name and size, one after the other; a quick one is only shown."""
 
     def say(line: str) -> None:
         out.print(Text(line), style="dim")
 
     rounds = 1 if quick else ROUNDS
-    with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
-        say("Starting an embedded stack of its own ...")
-        with running(Path(folder), max(items, latency.ITEMS)) as bench:
-            for name in names:
-                load = machine.load()
-                size = min(items, latency.ITEMS) if name == "latency" else items
-                section = BENCHMARKS[name](bench, size, rounds, say)
-                results.show(section, out)
-                if not quick:
-                    results.save(section, provenance(command, load))
+    shared = {name: size for name, size in items.items() if BENCHMARKS[name].measure}
+    with tempfile.TemporaryDirectory(prefix="assay-bench-") as root, ExitStack() as stack:
+        bench: Bench | None = None
+        for name in sorted(items, key=lambda name: name not in shared):  # those on one stack first, then it is stopped
+            if name in shared and bench is None:
+                say("Starting an embedded stack of its own ...")
+                bench = stack.enter_context(running(Path(root) / "shared", max(shared.values())))
+            elif name not in shared:
+                stack.close()
+            load = machine.load()
+            chosen = BENCHMARKS[name]
+            if chosen.measure:
+                assert bench
+                section = chosen.measure(bench, items[name], rounds, say)
+            else:
+                assert chosen.alone
+                with tempfile.TemporaryDirectory(dir=root) as folder:
+                    section = chosen.alone(Path(folder), items[name], rounds, say)
+            results.show(section, out)
+            if not quick:
+                results.save(section, provenance(command, load))
 
 
 def benchmark(text: str) -> str:
@@ -68,19 +106,24 @@ def positive(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    usual = [name for name, chosen in BENCHMARKS.items() if not chosen.long]
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Assay on this machine.")
-    parser.add_argument("names", nargs="*", type=benchmark, metavar="|".join(BENCHMARKS), help="default: all")
-    parser.add_argument("--items", type=positive, help=f"items of an evaluation (default {ITEMS:,})")
     parser.add_argument(
-        "--quick", action="store_true", help=f"one round of {QUICK_ITEMS:,} items, only shown: RESULTS.md stays"
+        "names", nargs="*", type=benchmark, metavar="|".join(BENCHMARKS), help=f"default: {' '.join(usual)}"
+    )
+    parser.add_argument("--items", type=positive, help=f"items of an evaluation (default {ITEMS:,} in most)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"one round, of {QUICK_ITEMS:,} items in most, only shown: RESULTS.md stays",
     )
     given = parser.parse_args(arguments)
-    items = given.items or (QUICK_ITEMS if given.quick else ITEMS)
     said = sys.argv[1:] if arguments is None else list(arguments)
     out = console(stderr=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run(given.names or list(BENCHMARKS), items, given.quick, shlex.join(["python", "-m", "bench", *said]), out)
+        items = sizes(given.names or usual, given.items, given.quick)
+        run(items, given.quick, shlex.join(["python", "-m", "bench", *said]), out)
     except KeyboardInterrupt:
         out.print("Interrupted; everything is stopped.")
         return INTERRUPTED

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,14 @@ SLUG = "bench-word-problems"
 MODEL = "bench"
 """The sample endpoint's name of it: a name without a percentage is a model that answers every problem right."""
 
+HUNG = "bench-hung"
+"""Another of its names, to misbehave beside the first."""
+
+DATA = "all.jsonl"
 SEED = 1
 STOP_S = 10.0
+PUSH_TIMEOUT_S = 900.0
+"""A large bundle is validated item by item before the answer comes."""
 
 
 class BenchError(AssayError):
@@ -63,6 +69,24 @@ def problems(count: int) -> list[dict[str, str]]:
     ]
 
 
+def write_bundle(folder: Path, rows: Iterable[dict[str, str]]) -> dict[str, Any]:
+    """A bundle of these rows with the sample environment's prompt, parameters and scorer; gives its manifest."""
+    sample = yaml.safe_load((ROOT / "environments" / "word-problems" / "environment.yaml").read_text())
+    manifest = {name: sample[name] for name in ("prompt", "generation", "scoring", "dataset")}
+    manifest |= {
+        "slug": SLUG,
+        "title": "Word problems, many",
+        "phases": [
+            {"name": "all", "data": DATA, "fields": {"id": "id", "input": "question", "target": "answer"}},
+        ],
+    }
+    folder.mkdir(parents=True)
+    (folder / "environment.yaml").write_text(yaml.safe_dump(manifest))
+    with (folder / DATA).open("w") as data:
+        data.writelines(json.dumps(row) + "\n" for row in rows)
+    return manifest
+
+
 @dataclass(frozen=True)
 class Workload:
     """The problems as a bundle in `folder`, and as the request bodies that a client without Assay would send."""
@@ -74,28 +98,12 @@ class Workload:
     @classmethod
     def make(cls, folder: Path, items: int) -> "Workload":
         """The sample environment's prompt, parameters and scorer over `items` problems."""
-        sample = yaml.safe_load((ROOT / "environments" / "word-problems" / "environment.yaml").read_text())
-        manifest = {name: sample[name] for name in ("prompt", "generation", "scoring", "dataset")}
-        manifest |= {
-            "slug": SLUG,
-            "title": "Word problems, many",
-            "phases": [
-                {
-                    "name": "all",
-                    "data": "all.jsonl",
-                    "fields": {"id": "id", "input": "question", "target": "answer"},
-                }
-            ],
-        }
-        workload = cls(folder, problems(items), manifest)
-        folder.mkdir(parents=True)
-        (folder / "environment.yaml").write_text(yaml.safe_dump(manifest))
-        workload.data.write_text("".join(json.dumps(row) + "\n" for row in workload.rows))
-        return workload
+        rows = problems(items)
+        return cls(folder, rows, write_bundle(folder, rows))
 
     @property
     def data(self) -> Path:
-        return self.folder / "all.jsonl"
+        return self.folder / DATA
 
     def bodies(self, count: int) -> list[dict[str, Any]]:
         """The first `count` requests exactly as Assay sends them."""
@@ -119,14 +127,19 @@ class Bench:
     workload: Workload
     base_url: str
 
-    def behave(self, **behaviour: Any) -> None:
-        """How the endpoint behaves from now on; nothing given: it answers at once."""
-        httpx.post(f"{self.base_url.removesuffix('/v1')}/behaviour", json=behaviour).raise_for_status()
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's root, under which its own counts and switches are."""
+        return self.base_url.removesuffix("/v1")
 
-    def add_model(self, concurrency: int) -> Model:
-        """The endpoint's model with so many calls at once."""
+    def behave(self, **behaviour: Any) -> None:
+        """How the endpoint behaves from now on; nothing given: it answers at once. `model` means one of its models alone."""
+        httpx.post(f"{self.endpoint}/behaviour", json=behaviour).raise_for_status()
+
+    def add_model(self, concurrency: Any, name: str = MODEL, **options: Any) -> Model:
+        """The endpoint's model of this name with so many calls at once, a number or "auto"."""
         return self.client.models.add(
-            f"bench-{concurrency}", base_url=self.base_url, model=MODEL, max_concurrency=concurrency
+            f"{name}-{concurrency}", base_url=self.base_url, model=name, max_concurrency=concurrency, **options
         )
 
     @property
@@ -139,7 +152,7 @@ class Bench:
 @contextmanager
 def sample_endpoint(answers: Path, model: str = MODEL) -> Iterator[str]:
     """The sample endpoint in a process of its own; gives its base URL. It looks the answers up, so that it is cheap."""
-    arguments = ["--port", "0", "--models", model, "--answers", str(answers)]
+    arguments = ["--port", "0", "--models", model, HUNG, "--answers", str(answers)]
     with subprocess.Popen(
         [sys.executable, "-m", "assay.sample_endpoint", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as child:
@@ -158,15 +171,21 @@ def sample_endpoint(answers: Path, model: str = MODEL) -> Iterator[str]:
 
 
 @contextmanager
-def running(folder: Path, items: int) -> Iterator[Bench]:
-    """A stack on a free port with its data in `folder`, stopped at the end."""
-    workload = Workload.make(folder / "bundle", items)
-    stack = Stack(folder / "stack", port=0, environment={"ASSAY_API_KEYS": ""})
+def started(folder: Path, workload: Workload, predictors: int = 2) -> Iterator[Bench]:
+    """A stack on a free port with its data in `folder`, stopped at the end; the workload is not registered yet."""
+    stack = Stack(folder / "stack", port=0, predictors=predictors, environment={"ASSAY_API_KEYS": ""})
     with sample_endpoint(workload.data) as base_url:
         stack.up()
         try:
-            with assay.Client(stack.url, timeout=120) as client:
-                client.environments.push(workload.folder)
+            with assay.Client(stack.url, timeout=PUSH_TIMEOUT_S) as client:
                 yield Bench(stack, client, workload, base_url)
         finally:
             stack.down()
+
+
+@contextmanager
+def running(folder: Path, items: int, predictors: int = 2) -> Iterator[Bench]:
+    """The same with `items` problems registered."""
+    with started(folder, Workload.make(folder / "bundle", items), predictors) as bench:
+        bench.client.environments.push(bench.workload.folder)
+        yield bench

@@ -101,6 +101,8 @@ class Service:
         self.nc = await self.broker.connect()
         self.js = self.nc.jetstream(timeout=5, publish_async_max_pending=16384)
         await until_up(lambda: provision(self.js, self.settings), "NATS")
+        # Health and leases name the instance; here one sees which process it is.
+        logger.info("%s %s is connected", self.name, self.instance)
         self._answer_health()
 
     def command(self, verb: str) -> Callable[[Callable[[dict[str, Any]], Awaitable[Any]]], None]:

@@ -36,6 +36,15 @@ async def waiting(js: JetStreamContext, evaluation: Document) -> int:
     return sum([await broker.count_messages(js, stream, subject) for stream, subject in _queues(evaluation)])
 
 
+def adds_up(sent: int, done: int, total: int, waiting: int) -> bool:
+    """Whether the queues hold exactly what is out by the hints. Then no hint was lost, and `results` need not be counted.
+
+    A count reads every result of the evaluation (1.6 µs of mongod's each, measured): at a million, slow calls would cause one that
+    takes seconds every two seconds.
+    """
+    return done < total and 0 < waiting == sent - done
+
+
 async def bury_ghosts(js: JetStreamContext, evaluation: Document) -> bool:
     """Remove jobs that will never be delivered; whether there were any. What they leave missing is sent again."""
     ghosts = await broker.left_below_floor(js, evaluation["model"], evaluation["_id"])

@@ -344,9 +344,10 @@ class Run:
     async def _count(self) -> None:
         """Count what landed; where that stands still with nothing outstanding anywhere, send again what is missing."""
         before = self.progress["done"]
-        self._count_now = False
         waiting = await recovery.waiting(self.js, self.document)
-        self.progress = await samples.count(self.store.database, self.document)
+        if self._count_now or not recovery.adds_up(self.sent, before, self.progress["total"], waiting):
+            self.progress = await samples.count(self.store.database, self.document)
+        self._count_now = False
         self._landed_at = time.monotonic()
         if self.progress["done"] != before:
             self._quiet_s = QUIET_S

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.artifacts.bundles import Limits
-from services.artifacts.registration import BATCH, MAX_REQUEST_BYTES, Registration, in_batches, item_document
+from services.artifacts.registration import (
+    BATCH,
+    MAX_REQUEST_BYTES,
+    Registration,
+    already_there,
+    in_batches,
+    item_document,
+)
 from shared.errors import Invalid
 from shared.service import Service
 from shared.storage.mongo import Database
@@ -129,3 +136,20 @@ def test_what_is_stored_of_an_item() -> None:
         "item_id": "a",
         "metadata": {"line": 1},
     }
+
+
+def test_what_an_earlier_try_left_is_known_by_its_position() -> None:
+    errors = [{"index": 3, "code": 11000, "errmsg": "duplicate"}, {"index": 7, "code": 11000, "errmsg": "duplicate"}]
+
+    assert already_there({"writeErrors": errors, "writeConcernErrors": []}) == [3, 7]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"writeErrors": [{"index": 0, "code": 11000}, {"index": 1, "code": 10334}]},
+        {"writeErrors": [{"index": 0, "code": 11000}], "writeConcernErrors": [{"code": 64}]},
+    ],
+)
+def test_other_failures_of_a_bulk_are_not_taken_for_that(details: dict[str, Any]) -> None:
+    assert already_there(details) is None

@@ -217,3 +217,10 @@ async def test_the_same_calls_misbehave_whatever_the_order_and_every_call_ends_o
         assert counts["answered"] == sum(counts[verdict] for verdict in ("right", "wrong", "unknown", "empty"))
     assert outcomes[0] == outcomes[1]
     assert set(outcomes[0].values()) == {0, 200, 500}
+
+
+@pytest.mark.parametrize(("in_flight", "seconds"), [(1, 0.1), (48, 0.1), (96, 0.2), (480, 1.0)])
+def test_latency_bends_where_too_many_calls_are_under_way(in_flight: int, seconds: float) -> None:
+    behaviour = Behaviour(latency_ms=100, bend_at=48)
+
+    assert behaviour.delay_s("a prompt", 1, in_flight) == pytest.approx(seconds)
