@@ -30,8 +30,8 @@ up: $(STAMP) ## start the stack in the background (ASSAY_PORT, ASSAY_DATA, ASSAY
 down: $(STAMP) ## stop it; its data stays
 	@$(BIN)/assay down
 
-bench: $(STAMP) ## the benchmarks
-	@$(BIN)/python -m bench
+bench: $(STAMP) ## the benchmarks (BENCH="adaptive million": those that take ten minutes each)
+	@$(BIN)/python -m bench $(BENCH)
 
 bench-peers: $(STAMP) ## Assay beside other evaluation tools, each installed apart (about 3 GB in ~/.cache/assay/peers), half an hour
 	@$(BIN)/python -m bench.peers

@@ -12,6 +12,7 @@ from typing import IO, Any, Self, TypeVar
 
 import orjson
 
+from services.artifacts.ids import Ids
 from services.artifacts.manifests import MANIFEST, read_manifest
 from services.artifacts.problems import Problems, near
 from services.artifacts.rendering import Source, TemplateError, Templates
@@ -155,7 +156,7 @@ class _Reading:
         if path is None:
             return 0
         with (self.out / f"items-{index}.jsonl").open("wb") as target:
-            items = _PhaseItems(self, phase, path)
+            items = _PhaseItems(self, phase, path, Ids(self.out / f"ids-{index}.sqlite"))
             for row in read_rows(path, self.limits.max_line_bytes):
                 if items.count == self.limits.max_items:
                     self.problems.add([phase.data], f"has more than {self.limits.max_items:,} items")
@@ -190,12 +191,12 @@ class _Reading:
 class _PhaseItems:
     """Makes items of one data file's rows. `count` is how many there were, good and bad."""
 
-    def __init__(self, reading: _Reading, phase: Phase, path: Path) -> None:
+    def __init__(self, reading: _Reading, phase: Phase, path: Path, ids: Ids) -> None:
         self.reading = reading
         self.phase = phase
         self.unit = unit(path)
         self.count = 0
-        self._ids: dict[str, int] = {}
+        self._ids = ids
         self._absent: Counter[str] = Counter()
         self._renders = True
 
@@ -249,7 +250,7 @@ class _PhaseItems:
         item_id = self._column(row, column, "fields.id", id_of)
         if item_id is None:
             return None
-        first = self._ids.setdefault(item_id, row.line)
+        first = self._ids.first(item_id, row.line)
         if first != row.line:
             self.refuse(
                 row.line,
