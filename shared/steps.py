@@ -31,6 +31,7 @@ Refuse = Callable[[Step, str], Awaitable[None]]
 
 def on_step(service: Service, consumer: str, verb: str, handler: Handler, refuse: Refuse) -> None:
     """Handle every `evaluations.<id>.<verb>` through a durable consumer that all replicas share."""
+    under_way: dict[tuple[str, int], int] = {}  # evaluation and round -> position of the message that began it
 
     @service.broker.subscriber(
         subjects.lifecycle("*", verb),
@@ -48,6 +49,15 @@ def on_step(service: Service, consumer: str, verb: str, handler: Handler, refuse
             logger.error("a step on %s cannot be read and is dropped", message.raw_message.subject)
             await message.reject()
             return
+        position = message.raw_message.metadata.sequence.stream
+        key = (step.evaluation, step.round)
+        if key in under_way:
+            # Asked for again while it is being done here, as every 20 s: the files of a million rows take minutes, and would be built
+            # many times at once. The message that began it stays unacknowledged until it is done, so this one is not needed.
+            if position != under_way[key]:
+                await message.ack()
+            return
+        under_way[key] = position
         tries = message.raw_message.metadata.num_delivered or 1
         alive = asyncio.create_task(_keep_alive(message))
         try:
@@ -67,6 +77,7 @@ def on_step(service: Service, consumer: str, verb: str, handler: Handler, refuse
             await message.ack()
         finally:
             alive.cancel()
+            del under_way[key]
 
 
 async def _keep_alive(message: NatsMessage) -> None:

@@ -25,7 +25,7 @@ from shared import subjects
 from shared.contracts import Event
 from shared.errors import Unavailable
 from shared.service import Service, call
-from shared.storage.mongo import Database, Document
+from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 from shared.storage.objects import Objects
 from shared.views import environment_detail_view
 
@@ -36,8 +36,6 @@ MAX_REQUEST_BYTES = 400_000
 """JSON of one request to the scorer: the broker takes messages of 1 MB unless it is told otherwise."""
 MAX_WRITE_BYTES = 16 * 1024**2
 """JSON of the items of one write, which are in memory together."""
-DUPLICATE_KEY = 11000
-"""MongoDB's error code for a document that is there already."""
 MAX_INSPECTIONS = 2
 """At once in this process: each may take 3 GB of memory (`Limits.memory_bytes`) and a core."""
 
