@@ -13,7 +13,7 @@ from bench.fixtures import MODEL, SLUG, Bench, BenchError, running
 from bench.results import Section, Table
 from shared.contracts import Status
 
-ITEMS, QUICK_ITEMS = 18_000, 4_000
+ITEMS, QUICK_ITEMS = 18_000, 8_000
 LATENCY_MS = 100
 REFUSES_ABOVE = 40
 BENDS_AT = 48
