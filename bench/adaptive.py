@@ -13,7 +13,7 @@ from bench.fixtures import MODEL, SLUG, Bench, BenchError, running
 from bench.results import Section, Table
 from shared.contracts import Status
 
-ITEMS, QUICK_ITEMS = 18_000, 8_000
+ITEMS, QUICK_ITEMS = 24_000, 8_000
 LATENCY_MS = 100
 REFUSES_ABOVE = 40
 BENDS_AT = 48
@@ -27,17 +27,21 @@ SETTLED_S = 10.0
 KILL_AFTER_S = 10.0
 DEADLINE_S = 600.0
 
-ENDPOINTS: Mapping[str, Mapping[str, Any]] = {
-    f"refuses above {REFUSES_ABOVE} at once": {"max_concurrent": REFUSES_ABOVE},
-    f"bends at {BENDS_AT}": {"bend_at": BENDS_AT},
+KILLED = ", controller killed"
+
+ENDPOINTS: Mapping[int, tuple[str, Mapping[str, Any]]] = {
+    REFUSES_ABOVE: (f"refuses above {REFUSES_ABOVE} at once", {"max_concurrent": REFUSES_ABOVE}),
+    BENDS_AT: (f"bends at {BENDS_AT}", {"bend_at": BENDS_AT}),
 }
+"""By the number that suits each best: what it does, in words and as a behaviour of the sample endpoint."""
 
 WHAT = f"""`max_concurrency: "auto"` beside fixed numbers, with {PREDICTORS} predictors, against two endpoints of {LATENCY_MS} ms a call:
 one answers 429 to calls above {REFUSES_ABOVE} at once, the other one's latency grows in proportion to the calls under way
 above {BENDS_AT}, so that more of them bring nothing. Everything is judged by the endpoint's own counters, asked twice a
 second: *answers/s* from its first call to its last answer, the time of looking for the right place included, and *x best*
 beside the best fixed number; *refused* is the share of calls that got a 429, in the whole run and later than {SETTLED_S:g} s
-after the first call. In *controller killed* the predictor that holds the model's lease gets SIGKILL after {KILL_AFTER_S:g} s.
+after the first call. In *controller killed* the predictor that holds the model's lease gets SIGKILL after {KILL_AFTER_S:g} s:
+what it was calling is delivered again after the model's `ack_wait`, and holds its slots until then, with a fixed number too.
 Each evaluation runs to `completed`; *not called* are samples that ended as `infra_error`."""
 
 
@@ -90,9 +94,9 @@ def measure(folder: Path, items: int, rounds: int, say: Callable[[str], None]) -
     """Every setting at both endpoints once, however many rounds are asked for: each runs for the better part of a minute."""
     tables = []
     with running(folder, items, PREDICTORS) as bench:
-        for name, behaviour in ENDPOINTS.items():
+        for right, (name, behaviour) in ENDPOINTS.items():
             runs: dict[str, Run] = {}
-            for setting in [*map(str, FIXED), AUTO, f"{AUTO}, controller killed"]:
+            for setting in [*map(str, FIXED), AUTO, f"{right}{KILLED}", f"{AUTO}{KILLED}"]:
                 bench.behave(latency_ms=LATENCY_MS, **behaviour)
                 runs[setting] = evaluate(bench, setting, items)
                 say(f"adaptive, {name}, {setting}: {runs[setting].answers_per_s:.0f} answers/s")
@@ -102,13 +106,13 @@ def measure(folder: Path, items: int, rounds: int, say: Callable[[str], None]) -
 
 def evaluate(bench: Bench, setting: str, items: int) -> Run:
     """One evaluation of a new model with this setting; raises `BenchError` where it does not complete."""
-    concurrency, _, killed = setting.partition(", ")
+    concurrency = setting.removesuffix(KILLED)
     model = bench.add_model(int(concurrency) if concurrency.isdecimal() else concurrency)
     httpx.post(f"{bench.endpoint}/reset").raise_for_status()
     counts = [look(bench)]
     started = bench.client.evaluations.start(SLUG, [model.id], limit=items).evaluations[0]
     deadline = time.monotonic() + DEADLINE_S
-    to_kill = bool(killed)
+    to_kill = setting.endswith(KILLED)
     while (ended := bench.client.evaluations.get(started.id)).status in (Status.QUEUED, Status.RUNNING, Status.SCORING):
         time.sleep(POLL_S)
         counts.append(look(bench))
@@ -120,7 +124,6 @@ def evaluate(bench: Bench, setting: str, items: int) -> Run:
     if ended.status is not Status.COMPLETED or to_kill:
         what = "ended before its controller was to be killed" if to_kill else f"is {ended.status}"
         raise BenchError(f"{setting}: evaluation #{ended.number} {what}")
-    bench.client.models.delete(model.id)
     return Run(counts, ended.progress.infra_error)
 
 
