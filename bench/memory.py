@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.embedded.stack import Stack
+from deploy.embedded.stack import Stack, StackError
 
 EVERY_S = 1.0
 MB = 1_000_000
@@ -82,7 +82,9 @@ class Watch:
 
     def _look(self) -> None:
         while not self._stopped.wait(EVERY_S):
-            self.samples.append((time.time(), held(self.stack)))
+            # A supervisor that is slow to answer costs a look, not the watch: peaks are kept by the kernel.
+            with suppress(StackError, OSError):
+                self.samples.append((time.time(), held(self.stack)))
 
 
 def held(stack: Stack) -> dict[str, Resident]:
