@@ -18,7 +18,7 @@ from deploy.embedded.programs import ROOT, SERVICES
 
 ITEMS = 5_000
 CONCURRENCY = 64
-SHARE = 0.1
+SHARE = 0.05
 """Of a core, for each predictor: two of them, what they cause elsewhere and the endpoint then fit two cores."""
 
 START_S = 30.0
