@@ -163,7 +163,7 @@ async def missing(database: Database, evaluation: dict[str, Any], limit: int) ->
     absent: list[tuple[int, int]] = []
     expected = 0
     cursor = database["results"].find({"evaluation": evaluation["_id"]}, {"index": 1, "sample": 1, "_id": 0})
-    async for row in cursor.sort([("index", 1), ("sample", 1)]):
+    async for row in cursor.sort([("index", 1), ("sample", 1)]).batch_size(2000):
         position = row["index"] * samples + row["sample"]
         while expected < position and len(absent) < limit:
             absent.append(divmod(expected, samples))

@@ -54,7 +54,7 @@ async def land(database: Database, documents: Sequence[Document]) -> list[Landed
             new.extend(first)
         except BulkWriteError as error:
             failures = error.details["writeErrors"]
-            if any(failure["code"] != DUPLICATE_KEY for failure in failures):
+            if error.details["writeConcernErrors"] or any(failure["code"] != DUPLICATE_KEY for failure in failures):
                 raise
             present = {failure["index"] for failure in failures}
             new.extend(document for at, document in enumerate(first) if at not in present)

