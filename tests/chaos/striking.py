@@ -1,0 +1,115 @@
+"""The storm carried out: a thread that strikes processes of a running stack, as the plan says, until it is told to stop."""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+from deploy.embedded.stack import PartStatus, StackError
+from tests.chaos.storm import Blow, storm
+from tests.running import RunningStack
+
+POLL_S = 0.05
+
+
+class Striker:
+    """As a context: strikes at most `blows` times from its beginning, and at its end wakes what sleeps.
+
+    `killed` and `stopped` count by process what was struck; one that was dead already when its turn came is in neither.
+    """
+
+    def __init__(self, running: RunningStack, seed: int, blows: int, say: Callable[[str], None]) -> None:
+        self.killed: Counter[str] = Counter()
+        self.stopped: Counter[str] = Counter()
+        self.log: list[str] = []
+        """A line a blow, with seconds since the beginning."""
+        self._running = running
+        self._say = say
+        self._plan: Iterator[Blow] = islice(storm(seed, targets(running)), blows)
+        self._asleep: dict[int, float] = {}  # pid -> when it is woken
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._strike_all, name=f"storm {seed}")
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _strike_all(self) -> None:
+        try:
+            for blow in self._plan:
+                if self._waited(blow.gap_s):
+                    return
+                self._strike(blow)
+            while self._asleep and not self._waited(POLL_S):
+                pass
+        finally:
+            for pid in self._asleep:
+                wake(pid)
+
+    def _waited(self, seconds: float) -> bool:
+        """Wait, waking who has slept enough; True where the storm was ended meanwhile."""
+        until = time.monotonic() + seconds
+        while True:
+            now = time.monotonic()
+            for pid, at in list(self._asleep.items()):
+                if now >= at:
+                    del self._asleep[pid]
+                    wake(pid)
+            if now >= until:
+                return self._over.is_set()
+            following = min([until, *self._asleep.values()])
+            if self._over.wait(max(0.0, following - now)):
+                return True
+
+    def _strike(self, blow: Blow) -> None:
+        pids = {row.part: row.pid for row in self._status() if row.pid}
+        how = "killed" if blow.sleep_s is None else f"stopped for {blow.sleep_s:g} s"
+        # Both at once, not one after the other's lookup.
+        for target in blow.targets:
+            pid = pids.get(target)
+            said = how if pid and self._signal(pid, target, blow.sleep_s) else "was down already"
+            self.log.append(f"{time.monotonic() - self._began:6.2f} s  {target} {said}")
+            self._say(self.log[-1])
+
+    def _signal(self, pid: int, target: str, sleep_s: float | None) -> bool:
+        try:
+            os.kill(pid, signal.SIGKILL if sleep_s is None else signal.SIGSTOP)
+        except ProcessLookupError:
+            return False
+        if sleep_s is None:
+            self._asleep.pop(pid, None)
+            self.killed[target] += 1
+        else:
+            self._asleep[pid] = time.monotonic() + sleep_s
+            self.stopped[target] += 1
+        return True
+
+    def _status(self) -> list[PartStatus]:
+        with suppress(StackError):
+            return self._running.embedded.status()
+        return []
+
+
+def targets(running: RunningStack) -> list[str]:
+    """Every process of the stack by the supervisor's name for it, but for the supervisor itself."""
+    return [row.part for row in running.embedded.status()]
+
+
+def wake(pid: int) -> None:
+    # Killed in its sleep, perhaps.
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
