@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint up down bench bench-peers lock secrets clean
+.PHONY: help demo test lint up down bench bench-peers chaos lock secrets clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +35,9 @@ bench: $(STAMP) ## the benchmarks (BENCH="adaptive million": those that take ten
 
 bench-peers: $(STAMP) ## Assay beside other evaluation tools, each installed apart (about 3 GB in ~/.cache/assay/peers), half an hour
 	@$(BIN)/python -m bench.peers
+
+chaos: $(STAMP) ## the long storm: SEEDS=n (20), or SEED=n for one alone
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS)))
 
 lock: ## resolve the pinned requirements anew
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)

@@ -14,8 +14,8 @@ FILE = Path(__file__).with_name("RESULTS.md")
 
 HEAD = """# Results
 
-`make bench` measures all of this (`make bench-peers` the part about other tools) and writes this page. Each section says what is
-measured, on which machine and with which command, and is replaced by the next run of its benchmark.
+`make bench` measures all of this (`make bench-peers` the part about other tools, `make chaos` the part about storms) and writes
+this page. Each section says what is measured, on which machine and with which command, and is replaced by the next run of its benchmark.
 
 Everything runs on one machine: the stack, the endpoint and the client share its cores, so a figure says what the whole set does
 together, and a machine that others use makes it noisy. Read ratios between rows of one table rather than rows alone: they were

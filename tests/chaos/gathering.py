@@ -16,6 +16,7 @@ import assay
 from assay.errors import AssayError
 from assay.live import Feed
 from shared.api import Evaluation, EventOut
+from shared.contracts import Status
 from tests.chaos.comparing import Remains, Said
 from tests.running import RunningStack
 
@@ -61,7 +62,7 @@ def said(event: EventOut) -> Said:
     return Said(event.cursor, event.id, kind, event.data["round"], done)
 
 
-def gather(running: RunningStack, name: str, evaluation: Evaluation, follower: Follower) -> Remains:
+def gather(running: RunningStack, name: str, wanted: Status, evaluation: Evaluation, follower: Follower) -> Remains:
     """Everything of an evaluation; the stack must be in peace."""
     complaints = [f"a client that followed gave up: {follower.error}"] if follower.error else []
     files: dict[str, Any] = {}
@@ -72,6 +73,7 @@ def gather(running: RunningStack, name: str, evaluation: Evaluation, follower: F
         files[file.name] = comparable(file.name, content, evaluation)
     return Remains(
         name=name,
+        wanted=wanted,
         status=evaluation.status,
         round=evaluation.round,
         items=evaluation.progress.total // evaluation.samples_per_item,

@@ -12,7 +12,7 @@ import httpx
 
 from assay.errors import Conflict, TimedOut
 from shared.api import Evaluation, EvaluationsCreated, Model
-from shared.contracts import Status
+from shared.contracts import FINAL, Status
 from tests.chaos.comparing import Remains, differences, lost, scores_equal, twice
 from tests.chaos.gathering import Follower, gather, persist
 from tests.chaos.striking import Striker
@@ -35,6 +35,7 @@ LIMIT_S = 240.0
 """An evaluation that has not ended so long after the beginning is lost."""
 
 REDRIVES = 3
+POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Script:
 
 
 SHORT = Script(
-    models=[Part("sample-80", concurrency=16, per_s=40)],
+    models=[Part("sample-80", concurrency=16, per_s=25)],
     orders=[Order("all", ["sample-80"])],
     blows=20,
 )
@@ -178,6 +179,10 @@ class _Running:
     follower: Follower
     then: str | None
 
+    @property
+    def wanted(self) -> Status:
+        return Status.CANCELLED if self.then == "cancel" else Status.COMPLETED
+
 
 class _Performance:
     def __init__(
@@ -202,7 +207,8 @@ class _Performance:
             for evaluation in self._start(order):
                 follower = Follower(self._running.client, evaluation.id, self._deadline)
                 name = f"{order.name}, {evaluation.model_name}"
-                self._evaluations[name] = _Running(evaluation, follower, order.then)
+                then = None if order.then == "cancel" and self._seed is None else order.then
+                self._evaluations[name] = _Running(evaluation, follower, then)
         for each in self._evaluations.values():
             if each.then == "cancel":
                 self._running.endpoint.wait(LIMIT_S, requests=60, model=each.evaluation.model_name)
@@ -222,6 +228,9 @@ class _Performance:
         """After the storm: the whole stack is back, and what ended in `infra_error` for all that is called again."""
         persist(lambda: httpx.get(f"{self._running.url}/readyz").raise_for_status(), self._deadline)
         for each in self._evaluations.values():
+            # A follower that gave up has said so; the evaluation may still come to its end.
+            while self._get(each).status not in FINAL and time.monotonic() < self._deadline:
+                time.sleep(POLL_S)
             for _ in range(REDRIVES):
                 present = self._get(each)
                 if present.status != Status.COMPLETED or not present.progress.infra_error:
@@ -233,7 +242,7 @@ class _Performance:
 
     def gather(self) -> dict[str, Remains]:
         return {
-            name: gather(self._running, name, self._get(each), each.follower)
+            name: gather(self._running, name, each.wanted, self._get(each), each.follower)
             for name, each in self._evaluations.items()
         }
 
@@ -287,5 +296,5 @@ class _Performance:
                 persist(lambda: self._running.client.evaluations.redrive(each.evaluation.id), self._deadline)
             except Conflict:
                 # Its log is not archived yet, or an earlier attempt has got through.
-                time.sleep(0.2)
+                time.sleep(POLL_S)
         each.follower.follow()

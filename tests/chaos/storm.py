@@ -24,11 +24,16 @@ MEAN_GAP_S = 1.5
 
 @dataclass(frozen=True)
 class Blow:
-    """`gap_s` seconds after the one before, these processes are killed, or stopped for `sleep_s` seconds."""
+    """`gap_s` seconds after the one before, these processes are killed, or stopped for `sleep_s` seconds.
+
+    `after_calm`: not before what was struck has come back. On a machine where starting takes longer than the gaps, nothing
+    would ever run, and nothing would be shown.
+    """
 
     gap_s: float
     targets: tuple[str, ...]
     sleep_s: float | None = None
+    after_calm: bool = False
 
 
 def storm(seed: int, targets: Sequence[str]) -> Iterator[Blow]:
@@ -36,7 +41,8 @@ def storm(seed: int, targets: Sequence[str]) -> Iterator[Blow]:
     rng = Random(f"storm {seed}")
     pack: list[str] = []
     for number in count():
-        if not pack:
+        dealt_out = not pack
+        if dealt_out:
             pack = rng.sample(targets, len(targets))
         struck = [pack.pop()]
         if pack and rng.random() < PAIR_RATE:
@@ -47,5 +53,4 @@ def storm(seed: int, targets: Sequence[str]) -> Iterator[Blow]:
             sleep_s = round(rng.uniform(*bounds), 2)
         shortest, longest = GAP_S
         gap_s = min(longest, max(shortest, rng.expovariate(1 / MEAN_GAP_S)))
-        # Not at once: the first blow falls into what has begun.
-        yield Blow(round(gap_s, 2), tuple(struck), sleep_s if number else None)
+        yield Blow(round(gap_s, 2), tuple(struck), sleep_s, after_calm=dealt_out and number > 0)

@@ -11,11 +11,14 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
+import httpx
+
 from deploy.embedded.stack import PartStatus, StackError
 from tests.chaos.storm import Blow, storm
 from tests.running import RunningStack
 
-POLL_S = 0.05
+POLL_S = 0.1
+BREATH_S = 30.0
 
 
 class Striker:
@@ -51,6 +54,8 @@ class Striker:
     def _strike_all(self) -> None:
         try:
             for blow in self._plan:
+                if blow.after_calm and self._calmed():
+                    return
                 if self._waited(blow.gap_s):
                     return
                 self._strike(blow)
@@ -74,6 +79,14 @@ class Striker:
             following = min([until, *self._asleep.values()])
             if self._over.wait(max(0.0, following - now)):
                 return True
+
+    def _calmed(self) -> bool:
+        """Wait until the stack is whole, or for as long as the storm holds its breath; True where it was ended meanwhile."""
+        until = time.monotonic() + BREATH_S
+        while time.monotonic() < until and not is_ready(self._running.url):
+            if self._waited(POLL_S):
+                return True
+        return self._over.is_set()
 
     def _strike(self, blow: Blow) -> None:
         pids = {row.part: row.pid for row in self._status() if row.pid}
@@ -102,6 +115,14 @@ class Striker:
         with suppress(StackError):
             return self._running.embedded.status()
         return []
+
+
+def is_ready(url: str) -> bool:
+    """Whether the gateway says that every part answers."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def targets(running: RunningStack) -> list[str]:

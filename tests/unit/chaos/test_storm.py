@@ -33,3 +33,12 @@ def test_it_kills_and_stops_one_and_two_at_once_with_gaps_that_differ() -> None:
     assert min(slept) < 5 < 15 < max(slept)
     assert all(GAP_S[0] <= blow.gap_s <= GAP_S[1] for blow in blows)
     assert len({blow.gap_s for blow in blows}) > 100
+
+
+def test_it_pauses_once_each_has_been_struck() -> None:
+    blows = first(4, 100)
+    pauses = [at for at, blow in enumerate(blows) if blow.after_calm]
+    struck = [target for blow in blows[: pauses[0]] for target in blow.targets]
+    assert sorted(struck) == sorted(TARGETS)
+    assert not blows[0].after_calm
+    assert len(pauses) > 5
