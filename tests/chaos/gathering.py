@@ -1,5 +1,6 @@
 """What an evaluation left behind, gathered from the API, from MongoDB itself, and from a client that followed its log."""
 
+import asyncio
 import hashlib
 import io
 import json
@@ -10,11 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
+import nats
 from pymongo import MongoClient
 
 import assay
 from assay.errors import AssayError
 from assay.live import Feed
+from shared import subjects
 from shared.api import Evaluation, EventOut
 from shared.contracts import Status
 from tests.chaos.comparing import Remains, Said
@@ -89,11 +92,40 @@ def gather(running: RunningStack, name: str, wanted: Status, evaluation: Evaluat
     )
 
 
+def _mongo(running: RunningStack) -> MongoClient[dict[str, Any]]:
+    """MongoDB without any service between."""
+    return MongoClient(running.embedded.environment["ASSAY_MONGO_URL"])
+
+
 def stored(running: RunningStack, evaluation: str) -> list[tuple[int, int]]:
-    """(index, sample) of each result, from MongoDB without any service between."""
-    with MongoClient[dict[str, Any]](running.embedded.environment["ASSAY_MONGO_URL"]) as mongo:
+    """(index, sample) of each result."""
+    with _mongo(running) as mongo:
         found = mongo["assay"]["results"].find({"evaluation": evaluation}, {"index": 1, "sample": 1})
         return [(row["index"], row["sample"]) for row in found]
+
+
+def evaluations(running: RunningStack) -> int:
+    """How many there are."""
+    with _mongo(running) as mongo:
+        return mongo["assay"]["evaluations"].count_documents({})
+
+
+def queued(running: RunningStack) -> dict[str, int]:
+    """What the work queues hold, by subject: once every evaluation has ended, anything would stay there for ever."""
+
+    async def ask() -> dict[str, int]:
+        environment = running.embedded.environment
+        nc = await nats.connect(environment["ASSAY_NATS_URL"], token=environment["ASSAY_NATS_TOKEN"])
+        try:
+            js = nc.jetstream()
+            found: dict[str, int] = {}
+            for stream in (subjects.JOBS, subjects.PREDICTIONS):
+                found |= (await js.stream_info(stream, subjects_filter=">")).state.subjects or {}
+            return found
+        finally:
+            await nc.close()
+
+    return asyncio.run(ask())
 
 
 def untimed(fields: Mapping[str, Any]) -> dict[str, Any]:

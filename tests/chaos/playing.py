@@ -14,7 +14,7 @@ from assay.errors import Conflict, TimedOut
 from shared.api import Evaluation, EvaluationsCreated, Model
 from shared.contracts import FINAL, Status
 from tests.chaos.comparing import Remains, differences, lost, scores_equal, twice
-from tests.chaos.gathering import Follower, gather, persist
+from tests.chaos.gathering import Follower, evaluations, gather, persist, queued
 from tests.chaos.striking import Striker
 from tests.running import RunningStack
 
@@ -35,6 +35,7 @@ LIMIT_S = 240.0
 """An evaluation that has not ended so long after the beginning is lost."""
 
 REDRIVES = 3
+EMPTIED_S = 40.0
 POLL_S = 0.2
 
 
@@ -72,7 +73,7 @@ class Script:
 
 SHORT = Script(
     models=[Part("sample-80", concurrency=16, per_s=25)],
-    orders=[Order("all", ["sample-80"])],
+    orders=[Order("all", ["sample-80"], limit=300)],
     blows=20,
 )
 
@@ -95,9 +96,15 @@ LONG = Script(
 
 @dataclass(frozen=True)
 class Played:
-    """What came of it. `calls` are the endpoint's own counts by model."""
+    """What came of it.
+
+    `started` is how many evaluations there are more than before, `queued` what is left in work queues (messages by subject),
+    `calls` the endpoint's own counts by model.
+    """
 
     remains: Mapping[str, Remains]
+    started: int
+    queued: Mapping[str, int]
     calls: Mapping[str, Mapping[str, int]]
     seconds: float
     killed: Counter[str] = field(default_factory=Counter)
@@ -128,6 +135,9 @@ class Played:
     def differences(self, undisturbed: "Played") -> list[str]:
         """Every fault, none where the storm has left no trace."""
         found = [line for name, each in self.remains.items() for line in differences(each, undisturbed.remains[name])]
+        if self.started != len(self.remains):
+            found.append(f"{self.started} evaluations were started instead of {len(self.remains)}")
+        found += [f"queues: {count} messages are left on {subject}" for subject, count in self.queued.items()]
         for model, counts in self.calls.items():
             for count in ("distinct", "right_distinct"):
                 if counts[count] != undisturbed.calls[model][count]:
@@ -152,7 +162,7 @@ class Stage:
 
     def play(self, seed: int | None = None, say: Callable[[str], None] = lambda line: None) -> Played:
         """Undisturbed without a seed."""
-        began = time.monotonic()
+        began, before = time.monotonic(), evaluations(self._running)
         performance = _Performance(self._running, self._script, self._models, seed, began + LIMIT_S)
         with ExitStack() as weather:
             performance.prepare()
@@ -163,6 +173,8 @@ class Stage:
         performance.settle()
         return Played(
             remains=performance.gather(),
+            started=evaluations(self._running) - before,
+            queued=queued(self._running),
             calls=self._running.endpoint.stats(),
             seconds=time.monotonic() - began,
             killed=striker.killed if striker else Counter(),
@@ -237,6 +249,10 @@ class _Performance:
                     break
                 self._redrive(each)
                 each.follower.join()
+        # What came twice is delivered, and done away with, after `ack_wait` at the latest.
+        until = time.monotonic() + EMPTIED_S
+        while queued(self._running) and time.monotonic() < until:
+            time.sleep(POLL_S)
         # A call that lost its predictor is in flight at the endpoint until its answer finds nobody.
         self._running.endpoint.wait(in_flight=0)
 
