@@ -36,8 +36,7 @@ class Storms:
         while waiting:
             folder = Path(tempfile.mkdtemp(prefix="assay-chaos-"))
             failures = len(self.failed)
-            with RunningStack(folder) as running:
-                stage = Stage(running, LONG)
+            with RunningStack(folder) as running, Stage(running, LONG) as stage:
                 undisturbed = stage.play()
                 if wrong := undisturbed.differences(undisturbed):
                     raise SystemExit("\n".join(["the undisturbed run is not whole:", *wrong]))

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 from uuid import uuid4
 
 import httpx
@@ -15,6 +16,7 @@ from shared.api import Evaluation, EvaluationsCreated, Model
 from shared.contracts import FINAL, Status
 from tests.chaos.comparing import Remains, differences, lost, scores_equal, twice
 from tests.chaos.gathering import Follower, evaluations, gather, persist, queued
+from tests.chaos.replicas import Replicas
 from tests.chaos.striking import Striker
 from tests.running import RunningStack
 
@@ -69,6 +71,8 @@ class Script:
     orders: Sequence[Order]
     blows: int
     """At most, until calm: what is left then must end by itself."""
+    replicas: Sequence[str] = ()
+    """Services that run twice."""
 
 
 SHORT = Script(
@@ -91,6 +95,7 @@ LONG = Script(
         Order("small", ["sample-95"], phase="dev", limit=10),
     ],
     blows=60,
+    replicas=("orchestrator", "scorer"),
 )
 
 
@@ -147,10 +152,11 @@ class Played:
 
 
 class Stage:
-    """A running stack with a script's models registered; plays the script, any number of times."""
+    """A running stack with a script's models registered; as a context, plays the script any number of times."""
 
     def __init__(self, running: RunningStack, script: Script) -> None:
         self._running = running
+        self._replicas = Replicas(running, script.replicas)
         self._script = script
         running.push_sample_environment()
         self._models: dict[str, Model] = {
@@ -160,6 +166,15 @@ class Stage:
             for part in script.models
         }
 
+    def __enter__(self) -> Self:
+        self._replicas.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._replicas.__exit__(kind, error, trace)
+
     def play(self, seed: int | None = None, say: Callable[[str], None] = lambda line: None) -> Played:
         """Undisturbed without a seed."""
         began, before = time.monotonic(), evaluations(self._running)
@@ -168,7 +183,7 @@ class Stage:
             performance.prepare()
             striker = None
             if seed is not None:
-                striker = weather.enter_context(Striker(self._running, seed, self._script.blows, say))
+                striker = weather.enter_context(Striker(self._running, self._replicas, seed, self._script.blows, say))
             performance.act()
         performance.settle()
         return Played(

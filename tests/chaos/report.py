@@ -7,8 +7,9 @@ from bench.results import Section, Table
 from tests.chaos.playing import Played
 
 WHAT = """Evaluations in a storm: one of 400 items on each of two models, one of 40 items with three samples, one of 10, one that is cancelled in
-the storm and one that is redriven in it, while every process of the stack, nats-server, mongod and the object store among them, is killed
-with SIGKILL (sometimes two at once, sometimes stopped for up to 18 s instead) at moments that the seed decides, and while the
+the storm and one that is redriven in it, while every process of the stack, nats-server, mongod and the object store among them (and a
+second orchestrator and scorer), is killed with SIGKILL
+(sometimes two at once, sometimes stopped for up to 18 s instead) at moments that the seed decides, and while the
 endpoint fails 5 % of its calls with 500, never answers 0.5 %, and refuses with 429 above a rate.
 
 *Lost* are samples without a result and *twice* results beyond one a sample, both as MongoDB itself has them; *equal* are scores, every row,

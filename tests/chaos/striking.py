@@ -13,7 +13,8 @@ from typing import Self
 
 import httpx
 
-from deploy.embedded.stack import PartStatus, StackError
+from deploy.embedded.stack import StackError
+from tests.chaos.replicas import Replicas
 from tests.chaos.storm import Blow, storm
 from tests.running import RunningStack
 
@@ -27,14 +28,17 @@ class Striker:
     `killed` and `stopped` count by process what was struck; one that was dead already when its turn came is in neither.
     """
 
-    def __init__(self, running: RunningStack, seed: int, blows: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, running: RunningStack, replicas: Replicas, seed: int, blows: int, say: Callable[[str], None]
+    ) -> None:
         self.killed: Counter[str] = Counter()
         self.stopped: Counter[str] = Counter()
         self.log: list[str] = []
         """A line a blow, with seconds since the beginning."""
         self._running = running
+        self._replicas = replicas
         self._say = say
-        self._plan: Iterator[Blow] = islice(storm(seed, targets(running)), blows)
+        self._plan: Iterator[Blow] = islice(storm(seed, sorted(self._pids())), blows)
         self._asleep: dict[int, float] = {}  # pid -> when it is woken
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._strike_all, name=f"storm {seed}")
@@ -89,7 +93,7 @@ class Striker:
         return self._over.is_set()
 
     def _strike(self, blow: Blow) -> None:
-        pids = {row.part: row.pid for row in self._status() if row.pid}
+        pids = self._pids()
         how = "killed" if blow.sleep_s is None else f"stopped for {blow.sleep_s:g} s"
         # Both at once, not one after the other's lookup.
         for target in blow.targets:
@@ -111,10 +115,12 @@ class Striker:
             self.stopped[target] += 1
         return True
 
-    def _status(self) -> list[PartStatus]:
+    def _pids(self) -> dict[str, int]:
+        """Every process by the supervisor's name for it, but for the supervisor itself."""
+        found = self._replicas.pids()
         with suppress(StackError):
-            return self._running.embedded.status()
-        return []
+            found |= {row.part: row.pid for row in self._running.embedded.status() if row.pid}
+        return found
 
 
 def is_ready(url: str) -> bool:
@@ -123,11 +129,6 @@ def is_ready(url: str) -> bool:
         return httpx.get(f"{url}/readyz", timeout=5).is_success
     except httpx.HTTPError:
         return False
-
-
-def targets(running: RunningStack) -> list[str]:
-    """Every process of the stack by the supervisor's name for it, but for the supervisor itself."""
-    return [row.part for row in running.embedded.status()]
 
 
 def wake(pid: int) -> None:

@@ -11,8 +11,8 @@ from tests.running import RunningStack
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with RunningStack(tmp_path_factory.mktemp("storm")) as running:
-        yield Stage(running, SHORT)
+    with RunningStack(tmp_path_factory.mktemp("storm")) as running, Stage(running, SHORT) as ready:
+        yield ready
 
 
 @pytest.fixture(scope="module")
