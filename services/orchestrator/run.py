@@ -295,6 +295,8 @@ class Run:
 
     async def _end(self, status: Status, error: str | None = None) -> None:
         """Cancel or fail: predictors drop what is left of its jobs."""
+        # After a take-over `progress` is what was saved last, which is less than what was said.
+        self.progress = await samples.count(self.store.database, self.document)
         cancelled = await self.js.key_value(subjects.KV_CANCELLED)
         await cancelled.put(self.id, status.encode())
         await self._say_progress(last=True)

@@ -2,6 +2,7 @@
 
 import time
 
+from tests.chaos.gathering import persist
 from tests.running import RunningStack
 
 
@@ -44,3 +45,21 @@ def test_a_cancelled_evaluation_is_cancelled_once_and_a_completed_one_never(stac
     assert stack.client.evaluations.cancel(evaluation.number).status == "cancelled"
     assert stack.client.evaluations.cancel(evaluation.number).status == "cancelled"
     stack.endpoint.gate(closed=False)
+
+
+def test_what_landed_while_the_owner_was_dead_is_counted_in_a_cancelled_evaluation(stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    model = stack.add_model("sample-60", max_concurrency=8)
+    stack.endpoint.reset()
+    stack.endpoint.gate(closed=True)
+    evaluation = stack.evaluate("word-problems", [model], phase="test")[0]
+    stack.endpoint.wait(model="sample-60", in_flight=8)
+    stack.kill("orchestrator")
+    stack.endpoint.gate(closed=False)
+    # Twice the concurrency was dispatched; the rest is not, for want of an orchestrator.
+    stack.endpoint.wait(model="sample-60", answered=16)
+    persist(lambda: stack.client.evaluations.cancel(evaluation.id), time.monotonic() + 60)
+    after = stack.wait([evaluation])[0]
+    assert after.status == "cancelled"
+    assert after.progress.done >= 16
+    assert after.progress.done == len(list(stack.client.evaluations.results(evaluation.id)))
