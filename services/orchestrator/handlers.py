@@ -41,6 +41,7 @@ class Orchestrator:
         self._idempotency = idempotency
         self._publisher = Publisher(service.nc)
         self._runs: dict[str, Run] = {}
+        self._drives: dict[str, asyncio.Task[Any]] = {}
         self._dispatchers: dict[str, asyncio.Event] = {}
         self._claim_now = asyncio.Event()
 
@@ -188,8 +189,11 @@ class Orchestrator:
         model_id = document["model"]
         service = self._service
         run = Run(self._store, service.nc, service.js, self._publisher, document, lambda: self._dispatch(model_id))
+        if former := self._drives.pop(run.id, None):
+            # This process's own lease ran out, as when MongoDB was away: two runs would tell one evaluation's log.
+            former.cancel()
         self._runs[run.id] = run
-        self._service.spawn(self._drive(run), f"evaluation {run.id}")
+        self._drives[run.id] = self._service.spawn(self._drive(run), f"evaluation {run.id}")
         if model_id not in self._dispatchers:
             self._start_dispatching(model_id)
 
@@ -199,6 +203,7 @@ class Orchestrator:
         finally:
             if self._runs.get(run.id) is run:
                 del self._runs[run.id]
+                del self._drives[run.id]
             self._dispatch(run.document["model"])
 
     def _dispatch(self, model_id: str) -> None:
