@@ -143,8 +143,8 @@ def _log(remains: Remains) -> Iterator[str]:
         yield f"log: ends with {remains.history[-1].kind}"
     for round_ in range(remains.round + 1):
         done = [event.done for event in remains.history if event.done is not None and event.round == round_]
-        if done != sorted(done):
-            yield f"log: progress of round {round_} goes back: {_some(done)}"
+        if back := [f"from {before} to {after}" for before, after in pairwise(done) if after < before]:
+            yield f"log: progress of round {round_} goes back {_some(back)}"
         if remains.status == Status.COMPLETED and done[-1:] != [len(remains.expected)]:
             yield f"log: the last progress of round {round_} is {done[-1:]}, of {len(remains.expected)}"
 
