@@ -18,7 +18,7 @@ from nats.js import JetStreamContext
 from services.orchestrator import broker, recovery, samples
 from services.orchestrator.dispatch import Rate
 from services.orchestrator.state import is_final, log_event, now, progress_event, scored_event, status_event
-from services.orchestrator.store import Store
+from services.orchestrator.store import LEASE_MS, Store
 from shared import subjects
 from shared.contracts import Event, Landed, ModelStatus, Note, Outcome, Status, Step
 from shared.errors import LostOwnership, Unavailable
@@ -33,6 +33,8 @@ SAVE_EVERY_S = 1.0
 QUIET_S = 2.0
 """Nothing has landed for this long: the hints may have been lost, so count."""
 QUIET_CAP_S = 30.0
+SLEPT_S = LEASE_MS / 2000
+"""Between two steps it never takes so long, unless the process was stopped or starved: then the lease may have run out."""
 STEP_AGAIN_S = 20.0
 """A step asked for and not done after this is asked for again."""
 RESEND_LIMIT = 10_000
@@ -74,6 +76,7 @@ class Run:
         self._landed_at = time.monotonic()
         self._quiet_s = QUIET_S
         self._count_now = False
+        self._awake_at = time.monotonic()
         self._asked: tuple[str, float] = ("", 0.0)
         self._asked_times = 0
         self._waiting_said = ""
@@ -151,6 +154,7 @@ class Run:
         while True:
             before = self.document["status"]
             try:
+                await self._check_ownership()
                 if await self._step():
                     return
                 if self.document["status"] != before:
@@ -165,6 +169,13 @@ class Run:
                 logger.exception("a step of %s failed; trying again", self.id)
                 await asyncio.sleep(2)
             await self._wait()
+
+    async def _check_ownership(self) -> None:
+        """After a sleep, before anything is said: not every event goes with a write that would find the epoch over."""
+        slept_s = time.monotonic() - self._awake_at
+        if slept_s > SLEPT_S:
+            await self.store.check(self.document)
+        self._awake_at = time.monotonic()
 
     async def _wait(self) -> None:
         # A running evaluation speaks at most so often, but its end and a cancel are not kept waiting.

@@ -51,6 +51,12 @@ class Store:
         query = {"owner": self.owner, "open": True, "cancel_requested": True}
         return [row["_id"] async for row in self._evaluations.find(query, {"_id": 1})]
 
+    async def check(self, evaluation: Document) -> None:
+        """Raises `LostOwnership` where another process has taken it over."""
+        query = {"_id": evaluation["_id"], "epoch": evaluation["epoch"]}
+        if await self._evaluations.find_one(query, {"_id": 1}) is None:
+            raise LostOwnership(evaluation["_id"])
+
     async def write(self, evaluation: Document, changes: Document, events: list[Event] | None = None) -> None:
         """Change an owned evaluation, and put into its outbox, in the same write, what must be said of it.
 

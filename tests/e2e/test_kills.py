@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -102,12 +104,10 @@ def test_the_broker_killed_twice_while_every_call_is_under_way(
     same(running, running.wait(started)[0], undisturbed)
 
 
-def test_an_owner_that_only_slept_lets_go(running: RunningStack, model: Model, undisturbed: Evaluation) -> None:
-    """SIGSTOP is worse than SIGKILL: the former owner wakes up, still believes, and must find that its epoch is over."""
-    running.endpoint.gate(closed=True)
-    started = running.evaluate("word-problems", [model], phase="test")
-    running.endpoint.wait(in_flight=16)
-    second = subprocess.Popen(
+@contextmanager
+def second_orchestrator(running: RunningStack) -> Iterator[Iterator[str]]:
+    """One more orchestrator; gives the lines of its log as they come."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "services.orchestrator.app"],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **running.embedded.environment},
@@ -115,15 +115,42 @@ def test_an_owner_that_only_slept_lets_go(running: RunningStack, model: Model, u
         text=True,
     )
     try:
+        assert process.stdout
+        yield iter(process.stdout)
+    finally:
+        running.kill("orchestrator", signal.SIGCONT)
+        process.terminate()
+        process.wait(20)
+
+
+def test_an_owner_that_only_slept_lets_go(running: RunningStack, model: Model, undisturbed: Evaluation) -> None:
+    """SIGSTOP is worse than SIGKILL: the former owner wakes up, still believes, and must find that its epoch is over."""
+    running.endpoint.gate(closed=True)
+    started = running.evaluate("word-problems", [model], phase="test")
+    running.endpoint.wait(in_flight=16)
+    with second_orchestrator(running) as log:
         running.kill("orchestrator", signal.SIGSTOP)
-        assert second.stdout
-        number = f"took over #{started[0].number} "
-        assert any(number in line for line in second.stdout)
+        assert any(f"took over #{started[0].number} " in line for line in log)
         running.endpoint.gate(closed=False)
         running.endpoint.wait(requests=100)
         running.kill("orchestrator", signal.SIGCONT)
         same(running, running.wait(started)[0], undisturbed)
-    finally:
+
+
+def test_an_owner_that_slept_until_the_end_says_nothing_more(
+    running: RunningStack, model: Model, undisturbed: Evaluation
+) -> None:
+    """What landed meanwhile reaches it all at once when it wakes up, and would be news, had the log not ended."""
+    running.endpoint.gate(closed=True)
+    started = running.evaluate("word-problems", [model], phase="test")
+    running.endpoint.wait(in_flight=16)
+    with second_orchestrator(running) as log:
+        running.kill("orchestrator", signal.SIGSTOP)
+        assert any(f"took over #{started[0].number} " in line for line in log)
+        running.endpoint.gate(closed=False)
+        evaluation = running.wait(started)[0]
         running.kill("orchestrator", signal.SIGCONT)
-        second.terminate()
-        second.wait(20)
+        woken = running.data / "logs" / "orchestrator.log"
+        while f"{evaluation.id} was taken over" not in woken.read_text():
+            time.sleep(0.05)
+        same(running, evaluation, undisturbed)
