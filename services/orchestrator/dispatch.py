@@ -15,9 +15,14 @@ REFILL_S = 0.5
 WINDOW_CAP = 20_000
 
 
-def window(concurrency: int, landed_per_s: float) -> int:
-    """Samples that may be dispatched and not landed, over all evaluations of a model."""
-    return min(WINDOW_CAP, max(2 * concurrency, concurrency + math.ceil(landed_per_s * REFILL_S)))
+def window(concurrency: int, landed_per_s: float, part: float = 1.0) -> int:
+    """Samples that may be dispatched and not landed, over all of this orchestrator's evaluations of a model.
+
+    `landed_per_s` is what lands of them. `part` (0..1] is their weight among all evaluations of the model, which is this
+    orchestrator's part of the model's window: so each fills its own, and needs to know nothing else of the others.
+    """
+    own = concurrency * part
+    return max(1, math.ceil(min(WINDOW_CAP * part, max(2 * own, own + landed_per_s * REFILL_S))))
 
 
 @dataclass(frozen=True)

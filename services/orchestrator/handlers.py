@@ -14,12 +14,13 @@ from services.orchestrator import creation
 from services.orchestrator.dispatch import Claim, Pace, share, window
 from services.orchestrator.idempotency import Idempotency, derived_id
 from services.orchestrator.models import Models
-from services.orchestrator.run import Run
+from services.orchestrator.run import Run, Tools
 from services.orchestrator.store import RENEW_S, Store
 from shared import subjects
 from shared.api import EvaluationCreate, Model
 from shared.contracts import ACTIVE, Landed, Note, Status
 from shared.errors import Conflict, Problem
+from shared.large import LargeMessages
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.storage.mongo import OUTAGES, Document
@@ -34,12 +35,15 @@ GATHER_S = 0.01
 class Orchestrator:
     """The runs this process owns, and the commands it answers."""
 
-    def __init__(self, service: Service, store: Store, models: Models, idempotency: Idempotency) -> None:
+    def __init__(
+        self, service: Service, store: Store, models: Models, idempotency: Idempotency, large: LargeMessages
+    ) -> None:
         self._service = service
         self._store = store
         self._models = models
         self._idempotency = idempotency
         self._publisher = Publisher(service.nc)
+        self._tools = Tools(service.nc, service.js, self._publisher, large, service.settings.unreachable_wait_s)
         self._runs: dict[str, Run] = {}
         self._dispatchers: dict[str, asyncio.Event] = {}
         self._claim_now = asyncio.Event()
@@ -186,8 +190,7 @@ class Orchestrator:
         if document["epoch"] > 1:
             logger.info("took over #%d (%s), epoch %d", document["number"], document["status"], document["epoch"])
         model_id = document["model"]
-        service = self._service
-        run = Run(self._store, service.nc, service.js, self._publisher, document, lambda: self._dispatch(model_id))
+        run = Run(self._store, self._tools, document, lambda: self._dispatch(model_id))
         self._runs[run.id] = run
         self._service.spawn(self._drive(run), f"evaluation {run.id}")
         if model_id not in self._dispatchers:
@@ -213,14 +216,16 @@ class Orchestrator:
         """Keep the model's window full, until no evaluation of it is left."""
         wake = self._dispatchers[model_id]
         pace, checked_at = Pace(None), -math.inf
-        concurrency = 1
+        concurrency, part = 1, 1.0
         try:
             while runs := [run for run in self._runs.values() if run.document["model"] == model_id]:
                 try:
                     if time.monotonic() - checked_at > 1:
                         model, checked_at = await self._models.get(model_id), time.monotonic()
                         concurrency, pace.per_minute = model["max_concurrency"], model["requests_per_minute"]
-                    await self._fill(runs, concurrency, pace)
+                        own, everybody = await self._store.weights(model_id)
+                        part = own / everybody if own else 1.0
+                    await self._fill(runs, window(concurrency, sum(run.rate.per_s for run in runs), part), pace)
                 except Exception as error:
                     logger.warning("cannot dispatch to model %s: %s", model_id, error)
                     await asyncio.sleep(0.5)
@@ -234,8 +239,7 @@ class Orchestrator:
         finally:
             del self._dispatchers[model_id]
 
-    async def _fill(self, runs: list[Run], concurrency: int, pace: Pace) -> None:
-        size = window(concurrency, sum(run.rate.per_s for run in runs))
+    async def _fill(self, runs: list[Run], size: int, pace: Pace) -> None:
         grants = share(size, [Claim(run.outstanding, run.remaining, run.document["priority"]) for run in runs])
         sending = []
         for run, grant in zip(runs, grants, strict=True):

@@ -84,6 +84,15 @@ class Store:
             raise LostOwnership(evaluation["_id"])
         evaluation["outbox"] = rest
 
+    async def weights(self, model_id: str) -> tuple[int, int]:
+        """The priorities, added up, of a model's evaluations that have something to send: this process's, and everybody's."""
+        own = everybody = 0
+        query = {"model": model_id, "status": Status.RUNNING, "open": True, "remaining": {"$ne": 0}}
+        async for row in self._evaluations.find(query, {"owner": 1, "priority": 1}):
+            everybody += row["priority"]
+            own += row["priority"] if row["owner"] == self.owner else 0
+        return own, everybody
+
     async def scores(self, evaluation: Document) -> Document | None:
         """What the scorer has written for the present round."""
         return await self.database["scores"].find_one({"_id": f"{evaluation['_id']}:{evaluation['round']}"})

@@ -18,9 +18,10 @@ Collections (database `assay`), who writes them and under which `_id`:
 
 from typing import Any
 
+from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import ConnectionFailure, OperationFailure
+from pymongo.errors import ConnectionFailure, DocumentTooLarge, OperationFailure
 
 from shared.settings import Settings
 
@@ -29,6 +30,9 @@ Database = AsyncIOMotorDatabase[Document]
 
 # What a write or read may raise while mongod is away or restarting; the caller waits and tries again.
 OUTAGES = (ConnectionFailure,)
+
+# What says that a document can never be stored, whatever the state of mongod: above 16 MB, or with what BSON cannot hold.
+UNSTORABLE = (DocumentTooLarge, InvalidDocument, OverflowError)
 
 DUPLICATE_KEY = 11000
 """The code of a write that failed because its `_id`, or another unique key, is there already."""
@@ -79,3 +83,10 @@ async def provision(database: Database) -> None:
                 raise
             await database[name].drop_indexes()
             await database[name].create_indexes(indexes)
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, for a log line, without the documents that the driver quotes."""
+    details = getattr(error, "details", None) or {}
+    first = next(iter(details.get("writeErrors") or details.get("writeConcernErrors") or []), details)
+    return f"{type(error).__name__}: {first['errmsg']:.200}" if first.get("errmsg") else type(error).__name__
