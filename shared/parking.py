@@ -94,4 +94,5 @@ def in_short(error: ValidationError) -> str:
 
 def one_line(text: str) -> str:
     """Text that may stand in a header: short, ASCII, without a line's end."""
-    return " ".join(text.encode("ascii", "backslashreplace").decode().split())[:REASON_LIMIT]
+    plain = " ".join(text.encode("ascii", "backslashreplace").decode().split())
+    return "".join(character for character in plain if character.isprintable())[:REASON_LIMIT]
