@@ -125,9 +125,7 @@ class Run:
 
     @property
     def remaining(self) -> int:
-        if self.source is None or self.cancel_requested or self.document["status"] != Status.RUNNING:
-            return 0
-        if self.given_up:
+        if self.source is None or self.cancel_requested or self.given_up or self.document["status"] != Status.RUNNING:
             return 0
         return self.source.remaining
 

@@ -21,7 +21,7 @@ from shared.manifest import ExactMatchScoring, Scoring
 from shared.parking import in_short, park
 from shared.pull import IN_PROGRESS, Batches, Puller
 from shared.service import Service
-from shared.storage.mongo import UNSTORABLE, Database, Document, in_words
+from shared.storage.mongo import Database, Document, in_words, is_unstorable
 from shared.storage.objects import ObjectMissing, ObjectStoreError
 
 logger = logging.getLogger("assay.scorer")
@@ -42,7 +42,11 @@ class Unscorable(AssayError):
     """Scoring this prediction fails, each time."""
 
 
-BAD = (ValidationError, Unscorable, *UNSTORABLE)
+class Unstorable(AssayError):
+    """MongoDB can never hold its result."""
+
+
+BAD = (ValidationError, Unscorable, Unstorable)
 """Evidence that a message is itself bad, and not some part away."""
 
 
@@ -118,9 +122,11 @@ class Scorer:
         while True:
             try:
                 return await land(self._database, documents)
-            except UNSTORABLE:
-                raise
-            except PyMongoError as error:
+            except Exception as error:
+                if is_unstorable(error):
+                    raise Unstorable(f"{type(error).__name__}: {error}") from error
+                if not isinstance(error, PyMongoError):
+                    raise
                 # Away, restarting, or without room on its disk.
                 logger.warning("cannot store results: %s; trying again", in_words(error))
                 for message in messages:
@@ -191,4 +197,4 @@ def _why(error: Exception) -> str:
             return f"read: {in_short(error)}"
         case Unscorable():
             return f"scored: {error}"
-    return f"stored: {type(error).__name__}: {error}"
+    return f"stored: {error}"

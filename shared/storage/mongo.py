@@ -31,8 +31,8 @@ Database = AsyncIOMotorDatabase[Document]
 # What a write or read may raise while mongod is away or restarting; the caller waits and tries again.
 OUTAGES = (ConnectionFailure,)
 
-# What says that a document can never be stored, whatever the state of mongod: above 16 MB, or with what BSON cannot hold.
-UNSTORABLE = (DocumentTooLarge, InvalidDocument, OverflowError)
+BSON_OBJECT_TOO_LARGE = 10334
+"""The code with which mongod refuses a document above 16 MB that the driver has let through."""
 
 DUPLICATE_KEY = 11000
 """The code of a write that failed because its `_id`, or another unique key, is there already."""
@@ -69,6 +69,7 @@ def connect(settings: Settings) -> AsyncIOMotorClient[Document]:
         tz_aware=True,
         serverSelectionTimeoutMS=3000,
         connectTimeoutMS=3000,
+        socketTimeoutMS=60_000,  # a connection whose other end has vanished is not waited for for ever
         appname="assay",
     )
 
@@ -83,6 +84,13 @@ async def provision(database: Database) -> None:
                 raise
             await database[name].drop_indexes()
             await database[name].create_indexes(indexes)
+
+
+def is_unstorable(error: Exception) -> bool:
+    """Whether it says that a document can never be stored, whatever the state of mongod: above 16 MB, or not to be held in BSON."""
+    if isinstance(error, OperationFailure):
+        return error.code == BSON_OBJECT_TOO_LARGE
+    return isinstance(error, DocumentTooLarge | InvalidDocument | OverflowError)
 
 
 def in_words(error: Exception) -> str:

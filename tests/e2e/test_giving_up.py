@@ -17,7 +17,7 @@ def same(stack: RunningStack, evaluation: Evaluation, undisturbed: Evaluation) -
     assert stack.rows(evaluation) == stack.rows(undisturbed)
     assert evaluation.metrics
     assert undisturbed.metrics
-    varying = ("duration_s", "latency", "ttft", "calls", "attempts")
+    varying = ("duration_s", "items_per_s", "latency_ms", "ttft_ms", "attempts", "retries")
     for name in evaluation.metrics.keys() | undisturbed.metrics.keys():
         if not name.startswith(varying):
             assert evaluation.metrics.get(name) == undisturbed.metrics.get(name), name
