@@ -13,6 +13,7 @@ from services.orchestrator.store import LONG_AGO
 from shared.api import EvaluationCreate
 from shared.contracts import Status
 from shared.errors import Conflict, FieldError, Invalid, NotFound
+from shared.faults import kill_point
 from shared.manifest import Manifest
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
@@ -83,6 +84,7 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
         # A repeat after a crash in the middle: those that were there keep their numbers.
         if any(entry["code"] != DUPLICATE_KEY for entry in error.details["writeErrors"]):
             raise
+    kill_point("orchestrator.created")
     return [row async for row in database["evaluations"].find({"group": group}).sort("number", 1)]
 
 
@@ -120,6 +122,7 @@ async def redrive(database: Database, evaluation_id: str) -> Document:
     )
     if changed is None:
         raise Conflict(f"evaluation #{document['number']} was just redriven")
+    kill_point("orchestrator.redriven")
     return changed
 
 

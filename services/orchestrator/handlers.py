@@ -30,6 +30,7 @@ logger = logging.getLogger("assay.orchestrator")
 
 CANCEL_WAIT_S = 5.0
 GATHER_S = 0.01
+MEND_S = 5.0
 
 
 class Orchestrator:
@@ -178,13 +179,17 @@ class Orchestrator:
                 logger.warning("cannot renew leases: %s", type(error).__name__)
 
     async def probe(self) -> None:
-        """Unreachable models that evaluations wait for are asked again and again."""
+        """Unreachable models that evaluations wait for are asked again and again; what is missing of a needed one is made."""
+        mended_at = time.monotonic()
         while True:
             await asyncio.sleep(1)
             try:
                 await self._models.probe_waited_for()
+                if time.monotonic() - mended_at > MEND_S:
+                    mended_at = time.monotonic()
+                    await self._models.mend_waited_for()
             except Exception as error:
-                logger.warning("cannot probe models: %s", type(error).__name__)
+                logger.warning("cannot see to models: %s", type(error).__name__)
 
     def _take(self, document: Document) -> None:
         if document["epoch"] > 1:

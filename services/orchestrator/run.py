@@ -20,7 +20,15 @@ from services.orchestrator.dispatch import Rate
 from services.orchestrator.ending import Ending
 from services.orchestrator.patience import Patience, patience
 from services.orchestrator.saying import Log
-from services.orchestrator.state import is_final, log_event, now, progress_event, scored_event, status_event
+from services.orchestrator.state import (
+    is_final,
+    log_event,
+    now,
+    progress_event,
+    scored_event,
+    started_events,
+    status_event,
+)
 from services.orchestrator.steps import Steps
 from services.orchestrator.store import Store
 from shared import subjects
@@ -224,24 +232,9 @@ class Run:
             await self.log.say_waiting(found.message)
             return
         giving_up, said = self._giving_up(found)
-        document = self.document
-        items = document["items"]
-        await self.store.transition(
-            document,
-            Status.RUNNING,
-            {"started_at": now(), "files": stored["files"], **giving_up},
-            [
-                status_event(document, Status.RUNNING, {"total": self.progress["total"]}),
-                log_event(
-                    document,
-                    f"Benchmark data loaded: {document['environment_title']}, phase {document['phase']}, {items} items,"
-                    f" version {document['version'][:12]}",
-                    key="data",
-                ),
-                log_event(document, f"Submission generated: {stored['files'][0]['size']} bytes", key="submission"),
-                *said,
-            ],
-        )
+        changes = {"started_at": now(), "files": stored["files"], **giving_up}
+        started = started_events(self.document, stored["files"][0]["size"])
+        await self.store.transition(self.document, Status.RUNNING, changes, [*started, *said])
 
     async def _running(self) -> None:
         if self.source is None:
@@ -344,6 +337,7 @@ class Run:
         """Cancel or fail: predictors drop what is left of its jobs."""
         cancelled = await self.js.key_value(subjects.KV_CANCELLED)
         await cancelled.put(self.id, status.encode())
+        kill_point("orchestrator.ending")
         await self._say_progress(last=True)
         data = {"error": error, "message": error} if error else {}
         await self.store.transition(
@@ -358,6 +352,7 @@ class Run:
         """Archive the log and clear away what went through the object store; then nothing is left to do."""
         last = await self.log.archive()
         await self._tools.large.sweep(self.id)
+        kill_point("orchestrator.closing")
         await self.store.write(self.document, {"archived_to": last, "open": False})
 
     # Taking up, counting, making good

@@ -7,6 +7,7 @@ from nats.js import JetStreamContext
 from services.orchestrator.broker import PUBLISH_TIMEOUT_S
 from shared import subjects
 from shared.contracts import Step
+from shared.faults import kill_point
 from shared.storage.mongo import Document
 
 AGAIN_S = 20.0
@@ -36,3 +37,4 @@ class Steps:
             headers={"Nats-Msg-Id": f"{step.evaluation}:{step.round}:{verb}:{self._document['epoch']}:{self._times}"},
         )
         self._asked = (verb, time.monotonic())
+        kill_point(f"orchestrator.asked_{verb}")

@@ -63,7 +63,7 @@ def test_an_outage(running: RunningStack, model: Model, undisturbed: Evaluation,
     started = running.evaluate("word-problems", [model], phase="test")
     running.endpoint.wait(requests=100)
     if how == "down":
-        running.embedded.control.stop(part)
+        running.take_down(part)
     else:
         running.kill(part, signal.SIGSTOP)
     try:
@@ -71,7 +71,7 @@ def test_an_outage(running: RunningStack, model: Model, undisturbed: Evaluation,
         time.sleep(OUTAGE_S)
     finally:
         if how == "down":
-            running.embedded.control.start(part)
+            running.bring_up(part)
         else:
             running.kill(part, signal.SIGCONT)
     until_ready(running)
