@@ -21,8 +21,8 @@ OVERDUE_S = 3.0
 CLOCK_S = 0.5
 
 
-Message = tuple[str, bytes, str, dict[str, str] | None]
-"""Subject, payload, message id, and further headers."""
+Message = tuple[str, bytes, str] | tuple[str, bytes, str, dict[str, str]]
+"""Subject, payload, message id, and where there are any, further headers."""
 
 
 class NotTaken(AssayError):

@@ -70,6 +70,7 @@ async def build() -> FastStream:
         service.spawn(orchestrator.claim(), "claiming evaluations")
         service.spawn(orchestrator.renew(), "renewing leases")
         service.spawn(orchestrator.probe(), "probing models")
+        service.spawn(orchestrator.mend(), "mending models")
 
     @app.on_shutdown
     async def stop() -> None:

@@ -43,7 +43,7 @@ async def publish_samples(
             headers = await large.put(stream, evaluation, message_id, payload)
             outgoing.append((subject, b"", message_id, headers))
         else:
-            outgoing.append((subject, payload, message_id, None))
+            outgoing.append((subject, payload, message_id))
     await publisher.publish_all(outgoing)
 
 

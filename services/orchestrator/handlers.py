@@ -179,15 +179,20 @@ class Orchestrator:
                 logger.warning("cannot renew leases: %s", type(error).__name__)
 
     async def probe(self) -> None:
-        """Unreachable models that evaluations wait for are asked again and again; what is missing of a needed one is made."""
-        mended_at = time.monotonic()
+        """Unreachable models that evaluations wait for are asked again and again."""
         while True:
             await asyncio.sleep(1)
             try:
                 await self._models.probe_waited_for()
-                if time.monotonic() - mended_at > MEND_S:
-                    mended_at = time.monotonic()
-                    await self._models.mend_waited_for()
+            except Exception as error:
+                logger.warning("cannot probe models: %s", type(error).__name__)
+
+    async def mend(self) -> None:
+        """What a model that evaluations need lacks at the broker is made again."""
+        while True:
+            await asyncio.sleep(MEND_S)
+            try:
+                await self._models.mend_waited_for()
             except Exception as error:
                 logger.warning("cannot see to models: %s", type(error).__name__)
 

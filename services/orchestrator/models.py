@@ -100,7 +100,7 @@ class Models:
 
     async def probe_waited_for(self) -> None:
         """Probe, with back-off, the unreachable models that evaluations wait for."""
-        waiting = await self._evaluations.distinct("model", {"open": True, "status": {"$in": ["queued", "running"]}})
+        waiting = await self._evaluations.distinct("model", {"open": True, "status": "queued"})
         if not waiting:
             return
         query = {"_id": {"$in": waiting}, "status": ModelStatus.UNREACHABLE}
