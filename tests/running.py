@@ -117,6 +117,13 @@ class RunningStack:
     def bring_up(self, part: str) -> None:
         self.embedded.control.start(part)
 
+    def until_ready(self, timeout: float = 60) -> None:
+        """Until every part answers; what was killed has been started again."""
+        deadline = time.monotonic() + timeout
+        while httpx.get(f"{self.url}/readyz", timeout=30).status_code != 200:
+            assert time.monotonic() < deadline, "/readyz never said yes"
+            time.sleep(0.1)
+
     def push_sample_environment(self) -> str:
         return self.client.environments.push(WORD_PROBLEMS).slug
 

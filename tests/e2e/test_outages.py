@@ -46,17 +46,10 @@ def until_unready(running: RunningStack, name: str) -> None:
     pytest.fail(f"/readyz never named {name}")
 
 
-def until_ready(running: RunningStack) -> None:
-    deadline = time.monotonic() + 60
-    while httpx.get(f"{running.url}/readyz", timeout=30).status_code != 200:
-        assert time.monotonic() < deadline, "/readyz never said yes again"
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize("how", ["down", "frozen"])
 @pytest.mark.parametrize("part", NAMES)
 def test_an_outage(running: RunningStack, model: Model, undisturbed: Evaluation, part: str, how: str) -> None:
-    until_ready(running)
+    running.until_ready()
     running.endpoint.reset()
     running.endpoint.behave(latency_ms=30)
     before = {service: running.pids(service) for service in SERVICES}
@@ -74,7 +67,7 @@ def test_an_outage(running: RunningStack, model: Model, undisturbed: Evaluation,
             running.bring_up(part)
         else:
             running.kill(part, signal.SIGCONT)
-    until_ready(running)
+    running.until_ready()
     evaluation = running.wait(started, timeout=120)[0]
     running.endpoint.behave()
     same(running, evaluation, undisturbed)
@@ -86,7 +79,7 @@ def logged(running: RunningStack, service: str) -> str:
 
 
 def test_streams_without_room_are_back_pressure(running: RunningStack) -> None:
-    until_ready(running)
+    running.until_ready()
     wide = running.add_model("sample-95", max_concurrency=2000)
     running.endpoint.reset()
     running.kill("scorer", signal.SIGSTOP)

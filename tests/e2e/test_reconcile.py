@@ -60,6 +60,7 @@ def test_an_owner_that_dies(running: RunningStack, model: Model, undisturbed: Ev
     # Its last word is said before it is closed.
     while running.armed(point):
         assert running.client.evaluations.get(evaluation.id).status == "completed"
+    running.until_ready()
     same(running, evaluation, undisturbed)
 
 
@@ -75,6 +76,7 @@ def test_an_owner_that_dies_while_it_cancels(running: RunningStack, model: Model
     finally:
         running.endpoint.gate(closed=False)
     assert not running.armed("orchestrator.ending")
+    running.until_ready()
     assert done.status == "cancelled"
     kinds = [event.type.rpartition(".")[2] for event in running.client.events.history(evaluation.id)]
     assert kinds.count("cancelled") == 1
@@ -97,6 +99,7 @@ def test_an_owner_that_dies_while_it_redrives(running: RunningStack, undisturbed
     finally:
         endpoint.stop()
     assert not running.armed("orchestrator.redriven")
+    running.until_ready()
     assert again.round == 1
     same_rows(running, again, undisturbed)
 
