@@ -25,6 +25,7 @@ from nats.js import JetStreamContext
 
 from shared import subjects
 from shared.errors import Problem, TooLarge, Unavailable, raise_problem
+from shared.large import HEADROOM
 from shared.provision import provision
 from shared.settings import Settings
 from shared.storage.mongo import OUTAGES
@@ -112,7 +113,12 @@ class Service:
             @self.broker.subscriber(subjects.command(self.name, verb), queue=self.name, max_workers=32)
             async def handle(body: dict[str, Any]) -> dict[str, Any]:
                 try:
-                    return {"ok": await handler(body)}
+                    answer = {"ok": await handler(body)}
+                    if (size := len(json.dumps(answer))) + HEADROOM > self.nc.max_payload:
+                        raise TooLarge(
+                            f"it is done, and its answer of {size:,} bytes is larger than the broker carries"
+                        )
+                    return answer
                 except Problem as problem:
                     return {"problem": problem.as_dict()}
                 except ObjectStoreError as error:

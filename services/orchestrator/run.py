@@ -158,7 +158,7 @@ class Run:
 
     async def _publish(self, jobs: list[samples.Outgoing]) -> None:
         subject = subjects.job(self.document["model"], self.id)
-        while jobs and not self.cancel_requested:
+        while jobs and not self.cancel_requested and not self.given_up:
             try:
                 await broker.publish_samples(
                     self._tools.publisher, self._tools.large, subjects.JOBS, subject, self.id, jobs

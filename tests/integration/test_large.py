@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 from nats.aio.msg import Msg
 
+from shared.errors import TooLarge
 from shared.large import HEADER, HEADROOM, LargeMessages
-from shared.service import Service
+from shared.service import Service, call
 from shared.settings import Settings
 from shared.storage.objects import ObjectMissing, Objects
 
@@ -79,3 +80,22 @@ async def test_a_small_message_is_its_own_body(stores: Settings) -> None:
     async with large(stores, 1024) as (service, messages):
         message = await through(service, b"small", {HEADER: "messages/somewhere/else"})
         assert await messages.body(message) == b"small"
+
+
+async def test_a_command_whose_answer_is_too_large_says_so(stores: Settings) -> None:
+    service = Service("largetest", stores)
+    await service.connect()
+
+    @service.command("say")
+    async def say(body: dict[str, int]) -> str:
+        return "x" * body["length"]
+
+    await service.broker.start()
+    try:
+        assert await call(service.broker, "largetest.say", {"length": 3}) == "xxx"
+        with pytest.raises(TooLarge, match=r"its answer of .* bytes is larger than the broker carries"):
+            await call(service.broker, "largetest.say", {"length": service.nc.max_payload})
+        with pytest.raises(TooLarge, match="the request to the largetest is larger"):
+            await call(service.broker, "largetest.say", {"length": 1, "more": "x" * service.nc.max_payload})
+    finally:
+        await service.broker.stop()
