@@ -6,6 +6,7 @@ message, while here consumers come and go with models and every item passes.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import Counter
@@ -75,6 +76,7 @@ class ModelWorker:
         self._void = void
         self._notes = notes
         self._rng = random.Random()
+        self._complained_at = -math.inf
         self._under_way: dict[str, float] = {}  # acknowledgement subject -> when the server was last told
         self._tasks: set[asyncio.Task[None]] = set()
         self.puller = Puller(nc, subjects.JOBS, subjects.model_consumer(endpoint.model.id), self._take)
@@ -207,10 +209,16 @@ class ModelWorker:
             try:
                 await self._publisher.publish(subject, payload, prediction.message_id(), headers)
             except NotTaken as error:  # the broker away, restarting or full: what was predicted must not be lost
-                logger.warning("cannot publish a prediction: %s; trying again", error)
+                self._complain(f"cannot publish a prediction: {error}; trying again")
                 await asyncio.sleep(0.25 + self._rng.random() * 0.5)
             else:
                 return
+
+    def _complain(self, message: str) -> None:
+        """Once a second: in an outage every call under way has the same to say."""
+        if time.monotonic() - self._complained_at > 1:
+            self._complained_at = time.monotonic()
+            logger.warning(message)
 
     async def _put(self, prediction: Prediction, body: bytes) -> dict[str, str]:
         """Until the object store has it."""
@@ -218,7 +226,7 @@ class ModelWorker:
             try:
                 return await self._large.put(subjects.PREDICTIONS, prediction.evaluation, prediction.message_id(), body)
             except ObjectStoreError as error:
-                logger.warning("cannot store a large prediction: %s; trying again", error)
+                self._complain(f"cannot store a large prediction: {error}; trying again")
                 await asyncio.sleep(0.25 + self._rng.random() * 0.5)
 
 
