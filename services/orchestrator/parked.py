@@ -20,7 +20,7 @@ class ParkedMessages:
         self._js = js
 
     async def replay(self, body: dict[str, Any]) -> Any:
-        """Command `parked.replay` {id}: publish it again where it came from, then let go of it. Twice is as good as once."""
+        """Command `parked.replay` {id}: publish it again where it came from, then let go of it."""
         message, entry = await self._find(body["id"])
         if not entry.replayable:
             raise Conflict(f"parked message {entry.id} was too large to be kept whole and cannot be replayed")
