@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from nats.aio.msg import Msg
+from pymongo.errors import PyMongoError
 
 from services.orchestrator import creation
 from services.orchestrator.dispatch import Claim, Pace, share, window
@@ -23,7 +24,7 @@ from shared.errors import Conflict, Problem
 from shared.large import LargeMessages
 from shared.publisher import Publisher
 from shared.service import Service
-from shared.storage.mongo import OUTAGES, Document
+from shared.storage.mongo import Document, in_words
 from shared.views import created_view, evaluation_view, model_view
 
 logger = logging.getLogger("assay.orchestrator")
@@ -160,8 +161,8 @@ class Orchestrator:
             try:
                 while document := await self._store.claim():
                     self._take(document)
-            except OUTAGES as error:
-                logger.warning("cannot claim evaluations: %s", type(error).__name__)
+            except PyMongoError as error:  # away, or without room on its disk: whatever it is, this must go on
+                logger.warning("cannot claim evaluations: %s", in_words(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await self._claim_now.wait()
@@ -175,8 +176,8 @@ class Orchestrator:
                 for evaluation_id in await self._store.cancel_requests():
                     if run := self._runs.get(evaluation_id):
                         run.cancel()
-            except OUTAGES as error:
-                logger.warning("cannot renew leases: %s", type(error).__name__)
+            except PyMongoError as error:  # away, or without room on its disk: whatever it is, this must go on
+                logger.warning("cannot renew leases: %s", in_words(error))
 
     async def probe(self) -> None:
         """Unreachable models that evaluations wait for are asked again and again."""
