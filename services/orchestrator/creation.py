@@ -91,7 +91,9 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
 async def redrive(database: Database, evaluation_id: str) -> Document:
     """Open the next round for what ended in `infra_error`; what is served stays until the new results are verified."""
     document = await find_evaluation(database, evaluation_id)
-    if document["status"] != Status.COMPLETED or document["open"]:
+    if document["status"] == Status.COMPLETED and document["open"]:
+        raise Conflict(f"evaluation #{document['number']} is still being closed; ask again in a moment")
+    if document["status"] != Status.COMPLETED:
         raise Conflict(
             f"evaluation #{document['number']} is {document['status']}; only a completed one can be redriven"
         )

@@ -18,11 +18,11 @@ WINDOW_CAP = 20_000
 def window(concurrency: int, landed_per_s: float, part: float = 1.0) -> int:
     """Samples that may be dispatched and not landed, over all of this orchestrator's evaluations of a model.
 
-    `landed_per_s` is what lands of them. `part` (0..1] is their weight among all evaluations of the model, which is this
-    orchestrator's part of the model's window: so each fills its own, and needs to know nothing else of the others.
+    `landed_per_s` is what lands of all evaluations of the model, whoever owns them: the window that they share would else go to
+    whoever is fast already. `part` (0..1] is the weight of this orchestrator's own among them, and so its part of the window.
     """
-    own = concurrency * part
-    return max(1, math.ceil(min(WINDOW_CAP * part, max(2 * own, own + landed_per_s * REFILL_S))))
+    whole = min(WINDOW_CAP, max(2 * concurrency, concurrency + landed_per_s * REFILL_S))
+    return max(1, math.ceil(whole * part))
 
 
 @dataclass(frozen=True)

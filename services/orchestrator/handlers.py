@@ -98,9 +98,19 @@ class Orchestrator:
         return evaluation_view(document).model_dump(mode="json")
 
     async def redrive(self, body: dict[str, Any]) -> Any:
+        await self._until_closed(body["id"])
         document = await creation.redrive(self._store.database, body["id"])
         self._claim_now.set()
         return evaluation_view(document).model_dump(mode="json")
+
+    async def _until_closed(self, evaluation_id: str) -> None:
+        """One that has just completed is closed a moment later."""
+        deadline = time.monotonic() + CANCEL_WAIT_S
+        while time.monotonic() < deadline:
+            document = await creation.find_evaluation(self._store.database, evaluation_id)
+            if document["status"] != Status.COMPLETED or not document["open"]:
+                return
+            await asyncio.sleep(0.05)
 
     async def claim_key(self, body: dict[str, Any]) -> Any:
         return {"answer": await self._idempotency.claim(body["key"], body["hash"])}
@@ -227,16 +237,16 @@ class Orchestrator:
         """Keep the model's window full, until no evaluation of it is left."""
         wake = self._dispatchers[model_id]
         pace, checked_at = Pace(None), -math.inf
-        concurrency, part = 1, 1.0
+        concurrency, part, others_per_s = 1, 1.0, 0.0
         try:
             while runs := [run for run in self._runs.values() if run.document["model"] == model_id]:
                 try:
                     if time.monotonic() - checked_at > 1:
                         model, checked_at = await self._models.get(model_id), time.monotonic()
                         concurrency, pace.per_minute = model["max_concurrency"], model["requests_per_minute"]
-                        own, everybody = await self._store.weights(model_id)
-                        part = own / everybody if own else 1.0
-                    await self._fill(runs, window(concurrency, sum(run.rate.per_s for run in runs), part), pace)
+                        part, others_per_s = await self._store.part(model_id)
+                    landed_per_s = others_per_s + sum(run.rate.per_s for run in runs)
+                    await self._fill(runs, window(concurrency, landed_per_s, part), pace)
                 except Exception as error:
                     logger.warning("cannot dispatch to model %s: %s", model_id, error)
                     await asyncio.sleep(0.5)

@@ -433,7 +433,7 @@ class Run:
         changed = any(self.document.get(name) != value for name, value in changes.items())
         if not last and changed and at - self._saved_at >= SAVE_EVERY_S:
             self._saved_at = at
-            await self.store.write(self.document, changes)
+            await self.store.write(self.document, {**changes, "landed_per_s": self.rate.per_s})
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -65,9 +65,8 @@ def test_the_rate_settles_at_what_lands() -> None:
 
 
 def test_an_orchestrators_part_of_the_window() -> None:
-    # Of what lands at the model 30 a second are of its own evaluations.
-    assert window(64, landed_per_s=30, part=0.25) == 32
-    assert window(64, landed_per_s=1000, part=0.25) == 16 + 500
+    assert window(64, landed_per_s=120, part=0.25) == 32
+    assert window(64, landed_per_s=4000, part=0.25) == 16 + 500
     assert window(1, landed_per_s=0, part=0.01) == 1
     assert window(4096, landed_per_s=1e9, part=0.5) == WINDOW_CAP // 2
 
@@ -75,5 +74,5 @@ def test_an_orchestrators_part_of_the_window() -> None:
 @given(st.integers(1, 4096), st.floats(0, 1e5), st.lists(st.integers(1, 100), min_size=1, max_size=5))
 def test_the_parts_make_up_the_whole(concurrency: int, landed_per_s: float, weights: list[int]) -> None:
     parts = [weight / sum(weights) for weight in weights]
-    windows = [window(concurrency, landed_per_s * part, part) for part in parts]
+    windows = [window(concurrency, landed_per_s, part) for part in parts]
     assert abs(sum(windows) - window(concurrency, landed_per_s)) <= len(parts) + 1
