@@ -30,6 +30,7 @@ from shared.api import (
     LeaderboardAnswer,
     Model,
     Page,
+    Parked,
     Result,
 )
 
@@ -61,6 +62,7 @@ class AsyncClient:
         self.models = AsyncModels(self)
         self.evaluations = AsyncEvaluations(self)
         self.events = AsyncEvents(self)
+        self.parked = AsyncParkedMessages(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -231,6 +233,22 @@ class AsyncEvaluations:
         async for _ in self._client.events.follow(Feed(self._client.address, evaluation), deadline):
             pass
         return await self.get(evaluation)
+
+
+class AsyncParkedMessages:
+    """`/v1/parked`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    def list(self, evaluation: str | int | None = None) -> AsyncIterator[Parked]:
+        return self._client.pages(calls.list_parked(evaluation))
+
+    async def replay(self, parked: str | int) -> Parked:
+        return await self._client.send(calls.replay_parked(parked))
+
+    async def discard(self, parked: str | int) -> None:
+        await self._client.send(calls.discard_parked(parked))
 
 
 class AsyncEvents:

@@ -23,6 +23,7 @@ from shared.api import (
     LeaderboardAnswer,
     Model,
     Page,
+    Parked,
     Result,
 )
 
@@ -72,6 +73,7 @@ class EvaluationOptions(TypedDict, total=False):
     samples_per_item: int
     params: dict[str, Any]
     priority: int
+    unreachable_wait_s: float | None
 
 
 class EvaluationFilter(TypedDict, total=False):
@@ -184,6 +186,8 @@ _EVALUATIONS = TypeAdapter(Page[Evaluation])
 _RESULTS = TypeAdapter(Page[Result])
 _FILES = TypeAdapter(Page[File])
 _EVENTS = TypeAdapter(Page[EventOut])
+_PARKED = TypeAdapter(Parked)
+_PARKED_PAGE = TypeAdapter(Page[Parked])
 _NOTHING: TypeAdapter[None] = TypeAdapter(None)
 
 
@@ -268,6 +272,19 @@ def list_files(evaluation: str | int) -> Call[Page[File]]:
 
 def file_path(evaluation: str | int, name: str) -> str:
     return f"/v1/evaluations/{evaluation_id(evaluation)}/files/{_segment(name, 'file')}"
+
+
+def list_parked(evaluation: str | int | None) -> Call[Page[Parked]]:
+    wanted = None if evaluation is None else str(evaluation).strip().removeprefix("#")
+    return Call("GET", "/parked", _PARKED_PAGE, _query(evaluation=wanted, limit=PAGE_SIZE))
+
+
+def replay_parked(parked: str | int) -> Call[Parked]:
+    return Call("POST", f"/parked/{_segment(parked, 'parked message')}/replay", _PARKED)
+
+
+def discard_parked(parked: str | int) -> Call[None]:
+    return Call("DELETE", f"/parked/{_segment(parked, 'parked message')}", _NOTHING)
 
 
 def list_events(evaluation: str | int, after: str | None) -> Call[Page[EventOut]]:

@@ -38,6 +38,7 @@ from shared.api import (
     LeaderboardAnswer,
     Model,
     Page,
+    Parked,
     Result,
 )
 
@@ -74,6 +75,7 @@ class Client:
         self.models = Models(self)
         self.evaluations = Evaluations(self)
         self.events = Events(self)
+        self.parked = ParkedMessages(self)
 
     def __enter__(self) -> Self:
         return self
@@ -244,6 +246,24 @@ class Evaluations:
         for _ in self._client.events.follow(Feed(self._client.address, evaluation), deadline):
             pass
         return self.get(evaluation)
+
+
+class ParkedMessages:
+    """`/v1/parked`: messages that were set aside because they are themselves bad."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self, evaluation: str | int | None = None) -> Iterator[Parked]:
+        """The oldest first; those of one evaluation, or all."""
+        return self._client.pages(calls.list_parked(evaluation))
+
+    def replay(self, parked: str | int) -> Parked:
+        """Sends it on again. Raises `Conflict` where nothing waits for it any more."""
+        return self._client.send(calls.replay_parked(parked))
+
+    def discard(self, parked: str | int) -> None:
+        self._client.send(calls.discard_parked(parked))
 
 
 class Events:

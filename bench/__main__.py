@@ -16,7 +16,7 @@ from rich.text import Text
 
 from assay.errors import AssayError
 from assay.session import INTERRUPTED, console, explain
-from bench import adaptive, cost, fanout, hung, latency, machine, million, results, scaling, throughput
+from bench import adaptive, cost, fairness, fanout, hung, latency, machine, million, results, scaling, throughput
 from bench.fixtures import Bench, running
 from bench.results import Section
 
@@ -44,6 +44,7 @@ BENCHMARKS = {
     "throughput": Benchmark(throughput.measure),
     "latency": Benchmark(latency.measure, items=latency.ITEMS),
     "cost": Benchmark(cost.measure),
+    "fairness": Benchmark(fairness.measure),
     "fanout": Benchmark(fanout.measure),
     "hung": Benchmark(hung.measure),
     "scaling": Benchmark(alone=scaling.measure, items=scaling.ITEMS),

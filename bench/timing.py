@@ -59,13 +59,15 @@ def timing(posted: float, items: int, events: Sequence[EventOut]) -> Timing:
     return Timing(items, moment("started"), [(moment("started"), 0), *progress], moment("completed"))
 
 
-def evaluate(client: assay.Client, model_id: str, items: int, deadline_s: float = DEADLINE_S) -> Timing:
+def evaluate(
+    client: assay.Client, model_id: str, items: int, deadline_s: float = DEADLINE_S, *, priority: int = 1
+) -> Timing:
     """Run one evaluation over the first `items` items.
 
     Raises `BenchError` where a call failed: a rate of errors is none.
     """
     posted = time.time()
-    evaluation = client.evaluations.start(SLUG, [model_id], limit=items).evaluations[0]
+    evaluation = client.evaluations.start(SLUG, [model_id], limit=items, priority=priority).evaluations[0]
     client.evaluations.wait(evaluation.id, timeout=deadline_s)
     ended = client.evaluations.get(evaluation.id)
     if ended.status is not Status.COMPLETED or ended.progress.correct != items:

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway import openapi, problems
-from gateway.api import environments, evaluations, events, files, health, models, results
+from gateway.api import environments, evaluations, events, files, health, models, parked, results
 from gateway.auth import Guard, Keyring, SetupError, check_settings
 from gateway.exchange import Exchange
 from gateway.live import Feed
@@ -87,7 +87,7 @@ def create_app(settings: Settings, keys: Keyring) -> FastAPI:
     app.add_middleware(Guard, keys=keys)
     app.add_middleware(Exchange)
     app.include_router(health.router)
-    for module in (environments, models, evaluations, results, files, events):
+    for module in (environments, models, evaluations, results, files, events, parked):
         app.include_router(module.router, prefix="/v1")
     app.include_router(events.sockets, prefix="/v1")
     return app

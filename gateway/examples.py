@@ -21,6 +21,18 @@ ENVIRONMENT_DETAIL: dict[str, Any] = {
     "versions": [{"version": "9f2c4b7a1d3e", "created_at": "2026-01-02T03:04:05Z"}],
 }
 
+PARKED: dict[str, Any] = {
+    "id": "7",
+    "subject": "predictions.e4b92d8e78413a498",
+    "evaluation": "e4b92d8e78413a498",
+    "reason": "the prediction cannot be read: outcome: Field required",
+    "parked_by": "scorer",
+    "parked_at": "2026-01-02T03:04:05Z",
+    "message_id": "e4b92d8e78413a498:17:0:0:0",
+    "size": 512,
+    "replayable": True,
+}
+
 MODEL: dict[str, Any] = {
     "id": "m5f3a9c1e7b2d4f60",
     "name": "m0.26",

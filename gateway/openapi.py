@@ -27,6 +27,7 @@ TAGS = [
     {"name": "models", "description": "What answers: endpoints and their limits."},
     {"name": "evaluations", "description": "One model run over one phase of one environment version."},
     {"name": "events", "description": "What happened, as history and live."},
+    {"name": "parked", "description": "Messages that were set aside because they are themselves bad."},
     {"name": "health", "description": "Liveness and readiness."},
 ]
 

@@ -207,6 +207,8 @@ class EvaluationCreate(Request):
     samples_per_item: int = Field(default=1, ge=1, le=1000)
     params: Generation = Generation()
     priority: int = Field(default=1, ge=1, le=100)
+    unreachable_wait_s: float | None = Field(default=None, ge=0, le=30 * 86400)
+    """How long to wait for a model that is unreachable; by default what the deployment says (ASSAY_UNREACHABLE_WAIT_S)."""
 
 
 class Progress(BaseModel):
@@ -289,6 +291,20 @@ class Result(BaseModel):
     ttft_ms: float | None = None
     usage: Usage | None = None
     samples: list[SampleRow] | None = None
+
+
+class Parked(BaseModel):
+    """A message that was set aside because it is itself bad. `size` is in bytes; `replayable` says whether it was kept whole."""
+
+    id: str
+    subject: str
+    evaluation: str | None = None
+    reason: str
+    parked_by: str
+    parked_at: datetime | None = None
+    message_id: str | None = None
+    size: int
+    replayable: bool = True
 
 
 class EventOut(BaseModel):

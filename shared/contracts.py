@@ -3,6 +3,8 @@
 Stored examples of each message are in `tests/contracts/`: what was once on the wire must still parse.
 """
 
+import math
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -90,6 +92,24 @@ class Sample(Wire):
     def message_id(self) -> str:
         """`Nats-Msg-Id`, in JOBS and in PREDICTIONS: the server swallows repeats of it within the duplicate window."""
         return message_id(self.evaluation, self.index, self.sample, self.round, self.dispatch)
+
+
+@dataclass(frozen=True)
+class Position:
+    """Which sample of which item, in which round."""
+
+    index: int
+    sample: int
+    round: int
+
+
+def position_in(message_id: str | None) -> Position | None:
+    """What `Sample.message_id` tells of a message whose body is elsewhere or cannot be read; None for any other id."""
+    try:
+        _, index, sample, round_, *_ = (message_id or "").split(":")
+        return Position(int(index), int(sample), int(round_))
+    except ValueError:
+        return None
 
 
 class Job(Sample):
@@ -202,6 +222,19 @@ class Event(BaseModel):
     time: datetime
     datacontenttype: Literal["application/json"] = "application/json"
     data: dict[str, Any]
+
+
+_GIVEN_UP = b"given_up:"
+
+
+def given_up(round_: int) -> bytes:
+    """KV `cancelled`: the evaluation's jobs up to this round are void; those of a later one, by a redrive, are not."""
+    return b"%b%d" % (_GIVEN_UP, round_)
+
+
+def dropped_up_to(value: bytes) -> float:
+    """Up to which round an entry of KV `cancelled` makes jobs void; a cancelled or failed evaluation's all are."""
+    return int(value.removeprefix(_GIVEN_UP)) if value.startswith(_GIVEN_UP) else math.inf
 
 
 EVALUATION_FINAL_TYPES = frozenset(f"assay.evaluation.{status}" for status in FINAL)

@@ -31,6 +31,9 @@ MODEL_ACK_WAIT_S = 10.0
 """A killed predictor's jobs are delivered again after this. Calls may take an hour: predictors say in-progress meanwhile."""
 
 LIFECYCLE_ACK_WAIT_S = 10.0
+PARKED_MAX_BYTES = 64 * 1024**2
+"""The oldest go first: they are evidence for a person, and their samples are seen to by their evaluations."""
+
 SCORER_ACK_WAIT_S = 10.0
 
 
@@ -55,6 +58,12 @@ def streams(settings: Settings) -> list[StreamConfig]:
         StreamConfig(name=subjects.PREDICTIONS, subjects=["predictions.>"], storage=StorageType.FILE, **work_queue),
         StreamConfig(name=subjects.LIFECYCLE, subjects=["evaluations.>"], storage=StorageType.FILE, **log),
         StreamConfig(name=subjects.EVENTS, subjects=["events.>"], storage=StorageType.FILE, **log),
+        StreamConfig(
+            name=subjects.PARKED,
+            subjects=["parked.>"],
+            storage=StorageType.FILE,
+            **{**log, "max_bytes": PARKED_MAX_BYTES},
+        ),
     ]
 
 

@@ -21,6 +21,10 @@ OVERDUE_S = 3.0
 CLOCK_S = 0.5
 
 
+Message = tuple[str, bytes, str] | tuple[str, bytes, str, dict[str, str]]
+"""Subject, payload, message id, and where there are any, further headers."""
+
+
 class NotTaken(AssayError):
     """The broker did not acknowledge a message: away, or the stream refused it, which is back-pressure. Publish it again."""
 
@@ -57,21 +61,24 @@ class Publisher:
             with suppress(Error):
                 await self._subscription.unsubscribe()
 
-    def publish(self, subject: str, payload: bytes, message_id: str) -> "asyncio.Future[None]":
+    def publish(
+        self, subject: str, payload: bytes, message_id: str, headers: dict[str, str] | None = None
+    ) -> "asyncio.Future[None]":
         """Resolves once the server has stored the message, or fails with `NotTaken`.
 
-        With the same `message_id` a repeat within the duplicate window changes nothing.
+        With the same `message_id` a repeat within the duplicate window changes nothing. `headers` are further ones.
         """
         self._numbers += 1
         reply = f"{self._inbox}.{self._numbers}"
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[reply] = future, time.monotonic() + OVERDUE_S
-        self._outgoing.append((subject, payload, reply, {"Nats-Msg-Id": message_id}))
+        own = {"Nats-Msg-Id": message_id}
+        self._outgoing.append((subject, payload, reply, own | headers if headers else own))
         self._some.set()
         return future
 
-    async def publish_all(self, messages: Sequence[tuple[str, bytes, str]]) -> None:
-        """Every (subject, payload, message id) in order; raises `NotTaken` unless the server has stored them all."""
+    async def publish_all(self, messages: Sequence[Message]) -> None:
+        """Every message in order; raises `NotTaken` unless the server has stored them all."""
         sent = [self.publish(*message) for message in messages]
         if sent:
             await asyncio.wait(sent)

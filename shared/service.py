@@ -25,6 +25,7 @@ from nats.js import JetStreamContext
 
 from shared import subjects
 from shared.errors import Problem, TooLarge, Unavailable, raise_problem
+from shared.large import HEADROOM
 from shared.provision import provision
 from shared.settings import Settings
 from shared.storage.mongo import OUTAGES
@@ -112,7 +113,12 @@ class Service:
             @self.broker.subscriber(subjects.command(self.name, verb), queue=self.name, max_workers=32)
             async def handle(body: dict[str, Any]) -> dict[str, Any]:
                 try:
-                    return {"ok": await handler(body)}
+                    answer = {"ok": await handler(body)}
+                    if (size := len(json.dumps(answer))) + HEADROOM > self.nc.max_payload:
+                        raise TooLarge(
+                            f"it is done, and its answer of {size:,} bytes is larger than the broker carries"
+                        )
+                    return answer
                 except Problem as problem:
                     return {"problem": problem.as_dict()}
                 except ObjectStoreError as error:
@@ -144,10 +150,13 @@ class Service:
         return task
 
     async def nats_answers(self) -> None:
-        """A round trip. Raises where there is no connection: `flush` alone returns at once while one is being made."""
+        """A round trip to JetStream, which may have stopped while the server goes on: 2.9.10 does so for good on a full disk.
+
+        Never nats-py's `flush` with a time-out: a pong that comes after it ends the client's reading for good (2.16.0).
+        """
         if not self.nc.is_connected:
             raise Unavailable("no connection to NATS")
-        await self.nc.flush(timeout=2)
+        await self.js.account_info()
 
     async def stop_background(self) -> None:
         """Cancel what `spawn` has started, and wait for it."""

@@ -33,12 +33,18 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(default=512, ge=1)
     max_unpacked_mb: int = Field(default=4096, ge=1)
 
+    # Evaluations
+    unreachable_wait_s: float = Field(default=900.0, ge=0)
+    """How long an evaluation waits for an unreachable model before its samples end as `infra_error`."""
+
     # Secrets
     secret_key: SecretStr | None = None
     """Fernet key that encrypts models' API keys. Unset: made once and kept in the object store, never on the broker."""
 
-    # Limits of the broker's streams
-    # The server reserves them on disk, so they are no larger than windows and a week's events need.
+    # Limits of the broker's messages and streams
+    message_max_bytes: int = Field(default=1024**2, ge=1024)
+    """A larger message goes through the object store, however much the broker carries: it would hold up the small ones."""
+    # The server reserves what streams may hold on disk, so they are no larger than windows and a week's events need.
     jobs_max_bytes: int = Field(default=512 * 1024**2, ge=1024**2)
     events_max_bytes: int = Field(default=256 * 1024**2, ge=1024**2)
     events_max_age_s: float = Field(default=7 * 86400.0, gt=0)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from shared import subjects
 from shared.contracts import Step
+from shared.parking import in_short, park
 from shared.provision import LIFECYCLE_ACK_WAIT_S
 from shared.service import Service
 from shared.storage.mongo import OUTAGES
@@ -45,9 +46,16 @@ def on_step(service: Service, consumer: str, verb: str, handler: Handler, refuse
     async def handle(message: NatsMessage) -> None:
         try:
             step = Step.model_validate_json(message.body)
-        except ValidationError:
-            logger.error("a step on %s cannot be read and is dropped", message.raw_message.subject)
-            await message.reject()
+        except ValidationError as error:
+            raw, reason = message.raw_message, f"the step cannot be read: {in_short(error)}"
+            logger.error("a step on %s is parked: %s", raw.subject, reason)
+            try:
+                await park(service.js, raw, reason, service.name, service.nc.max_payload)
+            except NatsError as failure:
+                logger.warning("cannot park a step: %s", type(failure).__name__)
+                await message.nack(delay=1)
+            else:
+                await message.ack()
             return
         position = message.raw_message.metadata.sequence.stream
         key = (step.evaluation, step.round)

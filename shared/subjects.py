@@ -4,6 +4,7 @@ JOBS = "JOBS"
 PREDICTIONS = "PREDICTIONS"
 LIFECYCLE = "LIFECYCLE"
 EVENTS = "EVENTS"
+PARKED = "PARKED"
 
 KV_MODELS = "models"
 KV_CANCELLED = "cancelled"
@@ -49,6 +50,19 @@ def event(scope: str, event_type: str) -> str:
 
 def scope_events(scope: str) -> str:
     return f"events.{scope}.>"
+
+
+def parked(scope: str) -> str:
+    """`scope` is an evaluation's id, or `_` for what belongs to none."""
+    return f"parked.{scope}"
+
+
+def evaluation_in(subject: str) -> str | None:
+    """The evaluation that a subject of JOBS, PREDICTIONS or LIFECYCLE names."""
+    match subject.split("."):
+        case ["jobs", _, evaluation] | ["predictions", evaluation] | ["evaluations", evaluation, _]:
+            return evaluation
+    return None
 
 
 def landed(evaluation_id: str) -> str:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -104,6 +105,24 @@ class RunningStack:
         """Send a signal to every process of a part."""
         for pid in self.pids(part):
             os.kill(pid, how)
+
+    def take_down(self, part: str) -> None:
+        """Stop every process of a part; returns when they have ended. They stay down until `bring_up`."""
+        self.embedded.control.stop(part)
+        deadline = time.monotonic() + 60
+        while self.pids(part):
+            assert time.monotonic() < deadline, f"{part} does not stop"
+            time.sleep(0.05)
+
+    def bring_up(self, part: str) -> None:
+        self.embedded.control.start(part)
+
+    def until_ready(self, timeout: float = 60) -> None:
+        """Until every part answers; what was killed has been started again."""
+        deadline = time.monotonic() + timeout
+        while httpx.get(f"{self.url}/readyz", timeout=30).status_code != 200:
+            assert time.monotonic() < deadline, "/readyz never said yes"
+            time.sleep(0.1)
 
     def push_sample_environment(self) -> str:
         return self.client.environments.push(WORD_PROBLEMS).slug

@@ -43,6 +43,10 @@ def run(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="temperature=0.2, max_tokens=512 ...")
     ] = None,
     priority: Annotated[int, typer.Option(help="1 to 100: the share where a model serves several evaluations.")] = 1,
+    unreachable_wait_s: Annotated[
+        float | None,
+        typer.Option(help="How long to wait for a model that is away, in seconds; default: the deployment's."),
+    ] = None,
     watch: Annotated[bool, typer.Option(help="Follow until all have ended.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -59,6 +63,7 @@ def run(
             samples_per_item=samples,
             params=params,
             priority=priority,
+            unreachable_wait_s=unreachable_wait_s,
         ).evaluations
     if not watch:
         if found.json:

@@ -40,8 +40,8 @@ class Limits:
     max_line_bytes: int = 16 * 1024**2
     max_items: int = 5_000_000
     """Items of one phase."""
-    max_job_bytes: int = 900_000
-    """What a job carries of an item, as JSON: the broker takes messages of 1 MB."""
+    max_job_bytes: int = 4 * 1024**2
+    """What a job carries of an item, as JSON: its result, with an answer of 4 MiB beside it, must fit a document of 16 MB."""
     max_item_bytes: int = 8 * 1024**2
     """An item as JSON, with its metadata: a MongoDB document is at most 16 MB."""
     max_items_bytes: int = 8 * 1024**3
@@ -284,7 +284,7 @@ class _PhaseItems:
         if len(whole) > limits.max_job_bytes:
             size = len(orjson.dumps({name: item[name] for name in ("item_id", "messages", "target", "hints")}))
             if size > limits.max_job_bytes:
-                most = f"at most {limits.max_job_bytes:,} fit a message"
+                most = f"at most {limits.max_job_bytes:,} are taken"
                 self.refuse(line, None, f"the prompt, target and choices have {size:,} bytes as JSON; {most}")
                 return None
         return whole

@@ -8,8 +8,10 @@ from faststream import FastStream
 from services.orchestrator.handlers import Orchestrator
 from services.orchestrator.idempotency import Idempotency
 from services.orchestrator.models import Models
+from services.orchestrator.parked import ParkedMessages
 from services.orchestrator.store import Store
 from shared import subjects
+from shared.large import LargeMessages
 from shared.secrets import make_key
 from shared.service import Service, run, set_up_logging, until_up
 from shared.settings import load_settings
@@ -36,7 +38,13 @@ async def build() -> FastStream:
 
     store = Store(database, service.instance)
     models = Models(database, service.broker, service.js)
-    orchestrator = Orchestrator(service, store, models, Idempotency(database))
+    orchestrator = Orchestrator(
+        service,
+        store,
+        models,
+        Idempotency(database),
+        LargeMessages(service.nc, objects, settings.message_max_bytes),
+    )
     service.command("evaluations.create")(orchestrator.create_evaluations)
     service.command("evaluations.cancel")(orchestrator.cancel)
     service.command("evaluations.redrive")(orchestrator.redrive)
@@ -44,6 +52,9 @@ async def build() -> FastStream:
     service.command("models.update")(orchestrator.update_model)
     service.command("models.delete")(orchestrator.delete_model)
     service.command("models.probe")(orchestrator.probe_model)
+    parked = ParkedMessages(database, service.js)
+    service.command("parked.replay")(parked.replay)
+    service.command("parked.discard")(parked.discard)
     service.command("idempotency.claim")(orchestrator.claim_key)
     service.command("idempotency.finish")(orchestrator.finish_key)
 
@@ -59,6 +70,7 @@ async def build() -> FastStream:
         service.spawn(orchestrator.claim(), "claiming evaluations")
         service.spawn(orchestrator.renew(), "renewing leases")
         service.spawn(orchestrator.probe(), "probing models")
+        service.spawn(orchestrator.mend(), "mending models")
 
     @app.on_shutdown
     async def stop() -> None:

@@ -10,8 +10,9 @@ from nats.js.errors import NotFoundError
 
 from services.orchestrator.samples import Outgoing
 from shared import subjects
-from shared.contracts import Event, Sample
-from shared.publisher import Publisher
+from shared.contracts import Event, position_in
+from shared.large import LargeMessages
+from shared.publisher import Message, Publisher
 from shared.readback import read_back
 
 logger = logging.getLogger("assay.orchestrator")
@@ -29,9 +30,21 @@ async def publish_event(js: JetStreamContext, event: Event, scope: str) -> None:
     )
 
 
-async def publish_jobs(publisher: Publisher, subject: str, jobs: Sequence[Outgoing]) -> None:
-    """Publish in order; raises `NotTaken` unless the server has acknowledged every one. A repeat costs nothing."""
-    await publisher.publish_all([(subject, job.payload, job.message_id) for job in jobs])
+async def publish_samples(
+    publisher: Publisher, large: LargeMessages, stream: str, subject: str, evaluation: str, messages: Sequence[Outgoing]
+) -> None:
+    """Publish jobs or predictions in order; a repeat costs nothing.
+
+    Raises `NotTaken` unless the server has acknowledged every one, or `ObjectStoreError` where a large one cannot be stored.
+    """
+    outgoing: list[Message] = []
+    for payload, message_id in messages:
+        if large.too_large(payload):
+            headers = await large.put(stream, evaluation, message_id, payload)
+            outgoing.append((subject, b"", message_id, headers))
+        else:
+            outgoing.append((subject, payload, message_id))
+    await publisher.publish_all(outgoing)
 
 
 async def read_events(
@@ -54,8 +67,9 @@ async def furthest(js: JetStreamContext, stream: str, subject: str, samples_per_
         message = await js.get_last_msg(stream, subject)
     except NotFoundError:
         return 0
-    sample = Sample.model_validate_json(message.data or b"")
-    return sample.index * samples_per_item + sample.sample + 1
+    # A large message has no body here, but each has its id.
+    position = position_in((message.headers or {}).get("Nats-Msg-Id"))
+    return position.index * samples_per_item + position.sample + 1 if position else 0
 
 
 async def left_below_floor(js: JetStreamContext, model_id: str, evaluation_id: str) -> list[int]:

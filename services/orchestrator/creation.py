@@ -13,6 +13,7 @@ from services.orchestrator.store import LONG_AGO
 from shared.api import EvaluationCreate
 from shared.contracts import Status
 from shared.errors import Conflict, FieldError, Invalid, NotFound
+from shared.faults import kill_point
 from shared.manifest import Manifest
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
@@ -58,6 +59,7 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
             "limit": request.limit,
             "samples_per_item": request.samples_per_item,
             "priority": request.priority,
+            "unreachable_wait_s": request.unreachable_wait_s,
             "scoring": manifest.scoring.model_dump(mode="json"),
             "round": 0,
             "created_at": created_at,
@@ -82,13 +84,16 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
         # A repeat after a crash in the middle: those that were there keep their numbers.
         if any(entry["code"] != DUPLICATE_KEY for entry in error.details["writeErrors"]):
             raise
+    kill_point("orchestrator.created")
     return [row async for row in database["evaluations"].find({"group": group}).sort("number", 1)]
 
 
 async def redrive(database: Database, evaluation_id: str) -> Document:
     """Open the next round for what ended in `infra_error`; what is served stays until the new results are verified."""
     document = await find_evaluation(database, evaluation_id)
-    if document["status"] != Status.COMPLETED or document["open"]:
+    if document["status"] == Status.COMPLETED and document["open"]:
+        raise Conflict(f"evaluation #{document['number']} is still being closed; ask again in a moment")
+    if document["status"] != Status.COMPLETED:
         raise Conflict(
             f"evaluation #{document['number']} is {document['status']}; only a completed one can be redriven"
         )
@@ -106,6 +111,8 @@ async def redrive(database: Database, evaluation_id: str) -> Document:
                 "round": following["round"],
                 "open": True,
                 "lease_until": LONG_AGO,
+                "redriven_at": now(),
+                "remaining": None,
                 "finished_at": None,
                 "cancel_requested": False,
                 "scored_announced": False,
@@ -117,6 +124,7 @@ async def redrive(database: Database, evaluation_id: str) -> Document:
     )
     if changed is None:
         raise Conflict(f"evaluation #{document['number']} was just redriven")
+    kill_point("orchestrator.redriven")
     return changed
 
 

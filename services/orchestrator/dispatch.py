@@ -15,9 +15,14 @@ REFILL_S = 0.5
 WINDOW_CAP = 20_000
 
 
-def window(concurrency: int, landed_per_s: float) -> int:
-    """Samples that may be dispatched and not landed, over all evaluations of a model."""
-    return min(WINDOW_CAP, max(2 * concurrency, concurrency + math.ceil(landed_per_s * REFILL_S)))
+def window(concurrency: int, landed_per_s: float, part: float = 1.0) -> int:
+    """Samples that may be dispatched and not landed, over all of this orchestrator's evaluations of a model.
+
+    `landed_per_s` is what lands of all evaluations of the model, whoever owns them: the window that they share would else go to
+    whoever is fast already. `part` (0..1] is the weight of this orchestrator's own among them, and so its part of the window.
+    """
+    whole = min(WINDOW_CAP, max(2 * concurrency, concurrency + landed_per_s * REFILL_S))
+    return max(1, math.ceil(whole * part))
 
 
 @dataclass(frozen=True)

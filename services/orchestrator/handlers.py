@@ -9,37 +9,43 @@ from typing import Any
 from uuid import uuid4
 
 from nats.aio.msg import Msg
+from pymongo.errors import PyMongoError
 
 from services.orchestrator import creation
 from services.orchestrator.dispatch import Claim, Pace, share, window
 from services.orchestrator.idempotency import Idempotency, derived_id
 from services.orchestrator.models import Models
-from services.orchestrator.run import Run
+from services.orchestrator.run import Run, Tools
 from services.orchestrator.store import RENEW_S, Store
 from shared import subjects
 from shared.api import EvaluationCreate, Model
 from shared.contracts import ACTIVE, Landed, Note, Status
 from shared.errors import Conflict, Problem
+from shared.large import LargeMessages
 from shared.publisher import Publisher
 from shared.service import Service
-from shared.storage.mongo import OUTAGES, Document
+from shared.storage.mongo import Document, in_words
 from shared.views import created_view, evaluation_view, model_view
 
 logger = logging.getLogger("assay.orchestrator")
 
 CANCEL_WAIT_S = 5.0
 GATHER_S = 0.01
+MEND_S = 5.0
 
 
 class Orchestrator:
     """The runs this process owns, and the commands it answers."""
 
-    def __init__(self, service: Service, store: Store, models: Models, idempotency: Idempotency) -> None:
+    def __init__(
+        self, service: Service, store: Store, models: Models, idempotency: Idempotency, large: LargeMessages
+    ) -> None:
         self._service = service
         self._store = store
         self._models = models
         self._idempotency = idempotency
         self._publisher = Publisher(service.nc)
+        self._tools = Tools(service.nc, service.js, self._publisher, large, service.settings.unreachable_wait_s)
         self._runs: dict[str, Run] = {}
         self._drives: dict[str, asyncio.Task[Any]] = {}
         self._dispatchers: dict[str, asyncio.Event] = {}
@@ -93,9 +99,19 @@ class Orchestrator:
         return evaluation_view(document).model_dump(mode="json")
 
     async def redrive(self, body: dict[str, Any]) -> Any:
+        await self._until_closed(body["id"])
         document = await creation.redrive(self._store.database, body["id"])
         self._claim_now.set()
         return evaluation_view(document).model_dump(mode="json")
+
+    async def _until_closed(self, evaluation_id: str) -> None:
+        """One that has just completed is closed a moment later."""
+        deadline = time.monotonic() + CANCEL_WAIT_S
+        while time.monotonic() < deadline:
+            document = await creation.find_evaluation(self._store.database, evaluation_id)
+            if document["status"] != Status.COMPLETED or not document["open"]:
+                return
+            await asyncio.sleep(0.05)
 
     async def claim_key(self, body: dict[str, Any]) -> Any:
         return {"answer": await self._idempotency.claim(body["key"], body["hash"])}
@@ -156,8 +172,8 @@ class Orchestrator:
             try:
                 while document := await self._store.claim():
                     self._take(document)
-            except OUTAGES as error:
-                logger.warning("cannot claim evaluations: %s", type(error).__name__)
+            except PyMongoError as error:  # away, or without room on its disk: whatever it is, this must go on
+                logger.warning("cannot claim evaluations: %s", in_words(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await self._claim_now.wait()
@@ -171,8 +187,8 @@ class Orchestrator:
                 for evaluation_id in await self._store.cancel_requests():
                     if run := self._runs.get(evaluation_id):
                         run.cancel()
-            except OUTAGES as error:
-                logger.warning("cannot renew leases: %s", type(error).__name__)
+            except PyMongoError as error:  # away, or without room on its disk: whatever it is, this must go on
+                logger.warning("cannot renew leases: %s", in_words(error))
 
     async def probe(self) -> None:
         """Unreachable models that evaluations wait for are asked again and again."""
@@ -183,12 +199,20 @@ class Orchestrator:
             except Exception as error:
                 logger.warning("cannot probe models: %s", type(error).__name__)
 
+    async def mend(self) -> None:
+        """What a model that evaluations need lacks at the broker is made again."""
+        while True:
+            await asyncio.sleep(MEND_S)
+            try:
+                await self._models.mend_waited_for()
+            except Exception as error:
+                logger.warning("cannot see to models: %s", type(error).__name__)
+
     def _take(self, document: Document) -> None:
         if document["epoch"] > 1:
             logger.info("took over #%d (%s), epoch %d", document["number"], document["status"], document["epoch"])
         model_id = document["model"]
-        service = self._service
-        run = Run(self._store, service.nc, service.js, self._publisher, document, lambda: self._dispatch(model_id))
+        run = Run(self._store, self._tools, document, lambda: self._dispatch(model_id))
         if former := self._drives.pop(run.id, None):
             # This process's own lease ran out, as when MongoDB was away: two runs would tell one evaluation's log.
             former.cancel()
@@ -218,14 +242,16 @@ class Orchestrator:
         """Keep the model's window full, until no evaluation of it is left."""
         wake = self._dispatchers[model_id]
         pace, checked_at = Pace(None), -math.inf
-        concurrency = 1
+        concurrency, part, others_per_s = 1, 1.0, 0.0
         try:
             while runs := [run for run in self._runs.values() if run.document["model"] == model_id]:
                 try:
                     if time.monotonic() - checked_at > 1:
                         model, checked_at = await self._models.get(model_id), time.monotonic()
                         concurrency, pace.per_minute = model["max_concurrency"], model["requests_per_minute"]
-                    await self._fill(runs, concurrency, pace)
+                        part, others_per_s = await self._store.part(model_id)
+                    landed_per_s = others_per_s + sum(run.rate.per_s for run in runs)
+                    await self._fill(runs, window(concurrency, landed_per_s, part), pace)
                 except Exception as error:
                     logger.warning("cannot dispatch to model %s: %s", model_id, error)
                     await asyncio.sleep(0.5)
@@ -239,8 +265,7 @@ class Orchestrator:
         finally:
             del self._dispatchers[model_id]
 
-    async def _fill(self, runs: list[Run], concurrency: int, pace: Pace) -> None:
-        size = window(concurrency, sum(run.rate.per_s for run in runs))
+    async def _fill(self, runs: list[Run], size: int, pace: Pace) -> None:
         grants = share(size, [Claim(run.outstanding, run.remaining, run.document["priority"]) for run in runs])
         sending = []
         for run, grant in zip(runs, grants, strict=True):

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
-from nats.js.errors import NotFoundError as ConsumerNotFound
+from nats.js.errors import NotFoundError
 
 from services.orchestrator.addresses import check_base_url
 from services.orchestrator.broker import publish_event
@@ -83,7 +83,7 @@ class Models:
             raise Conflict(f"evaluation #{at_work['number']} of model {document['name']} is under way; cancel it first")
         store = await self._js.key_value(subjects.KV_MODELS)
         await store.delete(model_id)
-        with contextlib.suppress(ConsumerNotFound):
+        with contextlib.suppress(NotFoundError):
             await self._js.delete_consumer(subjects.JOBS, subjects.model_consumer(model_id))
         await self._models.delete_one({"_id": model_id})
 
@@ -126,6 +126,18 @@ class Models:
         )
         store = await self._js.key_value(subjects.KV_MODELS)
         await store.put(document["_id"], _endpoint(document).model_dump_json().encode())
+
+    async def mend_waited_for(self) -> None:
+        """A model that evaluations need has its consumer and its entry for predictors, whoever may have deleted them."""
+        needed = await self._evaluations.distinct("model", {"open": True, "status": {"$in": ["queued", "running"]}})
+        store = await self._js.key_value(subjects.KV_MODELS)
+        async for document in self._models.find({"_id": {"$in": needed}}):
+            try:
+                await store.get(document["_id"])
+                await self._js.consumer_info(subjects.JOBS, subjects.model_consumer(document["_id"]))
+            except NotFoundError:
+                logger.warning("model %s was not known to the broker any more; it is again", document["_id"])
+                await self.publish(document, keep_concurrency=True)
 
     async def publish_all(self) -> None:
         """At start: a broker that lost its data knows every model again."""

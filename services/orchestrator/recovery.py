@@ -9,7 +9,8 @@ import logging
 from nats.js import JetStreamContext
 
 from services.orchestrator import broker, samples
-from shared import subjects
+from shared import parking, subjects
+from shared.contracts import position_in
 from shared.storage.mongo import Database, Document
 
 logger = logging.getLogger("assay.orchestrator")
@@ -52,6 +53,16 @@ async def bury_ghosts(js: JetStreamContext, evaluation: Document) -> bool:
         logger.warning("%s: %d jobs below the acknowledgement floor are removed", evaluation["_id"], len(ghosts))
         await broker.delete(js, subjects.JOBS, ghosts)
     return bool(ghosts)
+
+
+async def parked(js: JetStreamContext, evaluation: Document) -> dict[tuple[int, int], list[str]]:
+    """Why messages of the present round's samples were parked, by (index, sample)."""
+    reasons: dict[tuple[int, int], list[str]] = {}
+    async for entry, _ in parking.parked(js, scope=evaluation["_id"]):
+        position = position_in(entry.message_id)
+        if position and position.round == evaluation["round"]:
+            reasons.setdefault((position.index, position.sample), []).append(entry.reason)
+    return reasons
 
 
 async def sweep(js: JetStreamContext, evaluation: Document) -> None:

@@ -8,8 +8,8 @@ process from the document alone.
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -17,14 +17,28 @@ from nats.js import JetStreamContext
 
 from services.orchestrator import broker, recovery, samples
 from services.orchestrator.dispatch import Rate
-from services.orchestrator.state import is_final, log_event, now, progress_event, scored_event, status_event
+from services.orchestrator.ending import Ending
+from services.orchestrator.patience import Patience, patience
+from services.orchestrator.saying import Log
+from services.orchestrator.state import (
+    is_final,
+    log_event,
+    now,
+    progress_event,
+    scored_event,
+    started_events,
+    status_event,
+)
+from services.orchestrator.steps import Steps
 from services.orchestrator.store import LEASE_MS, Store
 from shared import subjects
-from shared.contracts import Event, Landed, ModelStatus, Note, Outcome, Status, Step
+from shared.contracts import Event, Landed, Note, Outcome, Status
 from shared.errors import LostOwnership, Unavailable
 from shared.faults import kill_point
+from shared.large import LargeMessages
 from shared.publisher import NotTaken, Publisher
 from shared.storage.mongo import OUTAGES, Document
+from shared.storage.objects import ObjectStoreError
 
 logger = logging.getLogger("assay.orchestrator")
 
@@ -35,29 +49,36 @@ QUIET_S = 2.0
 QUIET_CAP_S = 30.0
 SLEPT_S = LEASE_MS / 2000
 """Between two steps it never takes so long, unless the process was stopped or starved: then the lease may have run out."""
-STEP_AGAIN_S = 20.0
-"""A step asked for and not done after this is asked for again."""
 RESEND_LIMIT = 10_000
+PARKED_LIMIT = 2
+"""A sample whose messages were parked so often in a round is not sent again: it ends with the reason."""
+LOOK_S = 1.0
+"""Nothing has landed for this long: see whether the model is there at all."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every run works with beside the store. `unreachable_wait_s` is the deployment's default."""
+
+    nc: Client
+    js: JetStreamContext
+    publisher: Publisher
+    large: LargeMessages
+    unreachable_wait_s: float
 
 
 class Run:
     """Drives one evaluation. `document` is its document in MongoDB, kept equal by this run's own writes."""
 
-    def __init__(
-        self,
-        store: Store,
-        nc: Client,
-        js: JetStreamContext,
-        publisher: Publisher,
-        document: Document,
-        dispatch: Callable[[], None],
-    ) -> None:
+    def __init__(self, store: Store, tools: Tools, document: Document, dispatch: Callable[[], None]) -> None:
         self._dispatch = dispatch  # to be called when there is something new to send
         self.store = store
-        self.nc = nc
-        self.js = js
-        self._publisher = publisher
+        self.nc, self.js = tools.nc, tools.js
+        self._tools = tools
         self.document = document
+        self.log = Log(store, tools.nc, tools.js, document)
+        self._steps = Steps(tools.js, document)
+        self._ending = Ending(store.database, tools.js, tools.publisher, tools.large, document)
         self.id: str = document["_id"]
         self.progress: dict[str, int] = dict(document["progress"])
         self.source: samples.Source | None = None
@@ -69,17 +90,13 @@ class Run:
         self._sending = False
         self.cancel_requested = bool(document.get("cancel_requested"))
         self.taken_over = document["epoch"] > 1
-        self._unsure = self.taken_over  # whether what the outbox holds may have been announced already
-        self._notes: deque[Note] = deque(maxlen=100)
         self._said_progress = (-1, 0.0)
         self._saved_at = 0.0
         self._landed_at = time.monotonic()
         self._quiet_s = QUIET_S
         self._count_now = False
         self._awake_at = time.monotonic()
-        self._asked: tuple[str, float] = ("", 0.0)
-        self._asked_times = 0
-        self._waiting_said = ""
+        self._looked_at = 0.0
 
     # What others tell this run
 
@@ -103,7 +120,7 @@ class Run:
             self._urgent.set()
 
     def note(self, note: Note) -> None:
-        self._notes.append(note)
+        self.log.note(note)
         self.wake.set()
 
     def cancel(self) -> None:
@@ -119,9 +136,15 @@ class Run:
 
     @property
     def remaining(self) -> int:
-        if self.source is None or self.cancel_requested or self.document["status"] != Status.RUNNING:
+        if self.source is None or self.cancel_requested or self.given_up or self.document["status"] != Status.RUNNING:
             return 0
         return self.source.remaining
+
+    @property
+    def given_up(self) -> str | None:
+        """Why what is missing of this round is not called any more."""
+        found: Document = self.document.get("given_up") or {}
+        return found["reason"] if found.get("round") == self.document["round"] else None
 
     async def send(self, count: int) -> None:
         """Publish the next samples; does not return before the broker has them all, for they are taken from the source."""
@@ -138,10 +161,12 @@ class Run:
 
     async def _publish(self, jobs: list[samples.Outgoing]) -> None:
         subject = subjects.job(self.document["model"], self.id)
-        while jobs and not self.cancel_requested:
+        while jobs and not self.cancel_requested and not self.given_up:
             try:
-                await broker.publish_jobs(self._publisher, subject, jobs)
-            except NotTaken as error:
+                await broker.publish_samples(
+                    self._tools.publisher, self._tools.large, subjects.JOBS, subject, self.id, jobs
+                )
+            except (NotTaken, ObjectStoreError) as error:
                 logger.warning("jobs of %s are not taken: %s; trying again", self.id, error)
                 await asyncio.sleep(0.5)
             else:
@@ -162,7 +187,7 @@ class Run:
             except LostOwnership:
                 logger.warning("%s was taken over by another orchestrator", self.id)
                 return
-            except (*OUTAGES, NatsError, Unavailable, TimeoutError, OSError) as error:
+            except (*OUTAGES, NatsError, NotTaken, ObjectStoreError, Unavailable, TimeoutError, OSError) as error:
                 logger.warning("%s waits: %s", self.id, type(error).__name__)
                 await asyncio.sleep(0.5)
             except Exception:
@@ -186,14 +211,14 @@ class Run:
         self._urgent.clear()
 
     async def _step(self) -> bool:
-        await self._announce()
+        await self.log.announce()
         if is_final(self.document["status"]):
             await self._close()
             return True
         if self.cancel_requested:
             await self._end(Status.CANCELLED)
             return False
-        await self._say_notes()
+        await self.log.say_notes()
         match self.document["status"]:
             case Status.QUEUED:
                 await self._queued()
@@ -202,38 +227,25 @@ class Run:
             case Status.SCORING:
                 await self._scoring()
         # What this step decided is said at once.
-        await self._announce()
+        await self.log.announce()
         return False
 
     async def _queued(self) -> None:
         stored = await self.store.files(self.document, "submission")
         if stored is None:
-            await self._ask("created")
+            await self._steps.ask("created")
             return
         if stored.get("error"):
             await self._end(Status.FAILED, stored["error"])
             return
-        model = await self.store.database["models"].find_one({"_id": self.document["model"]})
-        if model and model["status"] == ModelStatus.UNREACHABLE:
-            await self._say_waiting(f"Waiting for model {model['name']}: {model['status_detail']}")
+        found = await self._patience()
+        if found.waits and not found.over:
+            await self.log.say_waiting(found.message)
             return
-        document = self.document
-        items = document["items"]
-        await self.store.transition(
-            document,
-            Status.RUNNING,
-            {"started_at": now(), "files": stored["files"]},
-            [
-                status_event(document, Status.RUNNING, {"total": self.progress["total"]}),
-                log_event(
-                    document,
-                    f"Benchmark data loaded: {document['environment_title']}, phase {document['phase']}, {items} items,"
-                    f" version {document['version'][:12]}",
-                    key="data",
-                ),
-                log_event(document, f"Submission generated: {stored['files'][0]['size']} bytes", key="submission"),
-            ],
-        )
+        giving_up, said = self._giving_up(found)
+        changes = {"started_at": now(), "files": stored["files"], **giving_up}
+        started = started_events(self.document, stored["files"][0]["size"])
+        await self.store.transition(self.document, Status.RUNNING, changes, [*started, *said])
 
     async def _running(self) -> None:
         if self.source is None:
@@ -243,6 +255,7 @@ class Run:
         if self.progress["done"] >= self.progress["total"] or quiet > self._quiet_s or self._count_now:
             await self._count()
         if self.progress["done"] < self.progress["total"]:
+            await self._go_on_or_give_up(quiet)
             return
         await self._say_progress(last=True)
         document = self.document
@@ -256,10 +269,37 @@ class Run:
             ],
         )
 
+    async def _go_on_or_give_up(self, quiet: float) -> None:
+        """A model that is unreachable is waited for so long and no longer; then what is missing ends as `infra_error`."""
+        if reason := self.given_up:
+            if not self._sending:
+                await self._ending.step(reason)
+            return
+        if quiet < LOOK_S or time.monotonic() - self._looked_at < LOOK_S:
+            return
+        self._looked_at = time.monotonic()
+        found = await self._patience()
+        await self.log.say_waiting(found.message if not found.over else "")
+        if found.over:
+            await self.store.write(self.document, *self._giving_up(found))
+
+    async def _patience(self) -> Patience:
+        model = await self.store.database["models"].find_one({"_id": self.document["model"]})
+        return patience(model, self.document, now(), self._tools.unreachable_wait_s)
+
+    def _giving_up(self, found: Patience) -> tuple[Document, list[Event]]:
+        """What is written and said where patience is over."""
+        if not found.over:
+            return {}, []
+        missing = self.progress["total"] - self.progress["done"]
+        message = f"Giving up: {found.message}; {missing} samples end as infra_error, which a redrive calls again"
+        changes = {"given_up": {"round": self.document["round"], "reason": found.message}}
+        return changes, [log_event(self.document, message, level="error", key="given_up")]
+
     async def _scoring(self) -> None:
         scores = await self.store.scores(self.document)
         if scores is None:
-            await self._ask("landed")
+            await self._steps.ask("landed")
             return
         if scores.get("error"):
             await self._end(Status.FAILED, scores["error"])
@@ -271,10 +311,10 @@ class Run:
                 {"scored_announced": True},
                 [log_event(document, "Score computed", key="scored"), scored_event(document, scores["metrics"])],
             )
-            await self._announce()
+            await self.log.announce()
         stored = await self.store.files(self.document, "files")
         if stored is None:
-            await self._ask("scored")
+            await self._steps.ask("scored")
             return
         if stored.get("error"):
             await self._end(Status.FAILED, stored["error"])
@@ -310,6 +350,7 @@ class Run:
         self.progress = await samples.count(self.store.database, self.document)
         cancelled = await self.js.key_value(subjects.KV_CANCELLED)
         await cancelled.put(self.id, status.encode())
+        kill_point("orchestrator.ending")
         await self._say_progress(last=True)
         data = {"error": error, "message": error} if error else {}
         await self.store.transition(
@@ -318,19 +359,13 @@ class Run:
             {"error": error, "finished_at": now(), "progress": self.progress},
             [status_event(self.document, status, data)],
         )
-        await self._announce()
+        await self.log.announce()
 
     async def _close(self) -> None:
-        """Archive the log; nothing is left to do."""
-        entries: list[tuple[int, Event]] = []
-        last = self.document["archived_to"] or 0
-        async for position, event in broker.read_events(self.nc, self.js, self.id, last):
-            entries.append((position, event))
-            last = position
-            if len(entries) == 500:
-                await self.store.archive(self.id, entries)
-                entries = []
-        await self.store.archive(self.id, entries)
+        """Archive the log and clear away what went through the object store; then nothing is left to do."""
+        last = await self.log.archive()
+        await self._tools.large.sweep(self.id)
+        kill_point("orchestrator.closing")
         await self.store.write(self.document, {"archived_to": last, "open": False})
 
     # Taking up, counting, making good
@@ -366,7 +401,7 @@ class Run:
             self._quiet_s = QUIET_S
             return
         self._quiet_s = min(QUIET_CAP_S, self._quiet_s * 1.5)
-        if self.progress["done"] >= self.progress["total"] or self._sending:
+        if self.progress["done"] >= self.progress["total"] or self._sending or self.given_up:
             return
         if waiting:
             if await recovery.bury_ghosts(self.js, self.document):
@@ -382,6 +417,14 @@ class Run:
         absent = await samples.missing(self.store.database, self.document, RESEND_LIMIT)
         if not absent:
             return
+        parked = await recovery.parked(self.js, self.document)
+        hopeless = {key: parked[key][-1] for key in absent if len(parked.get(key, [])) >= PARKED_LIMIT}
+        if hopeless:
+            reasons = {key: f"its messages were parked: {reason}" for key, reason in hopeless.items()}
+            await self._ending.end(reasons)
+            absent = [key for key in absent if key not in hopeless]
+        if not absent:
+            return
         self.resends += 1
         dispatch = self.document["epoch"] * 1000 + self.resends
         self.source = samples.Listed(self.store.database, self.document, absent, dispatch)
@@ -391,37 +434,6 @@ class Run:
 
     # Saying
 
-    async def _announce(self) -> None:
-        """Publish the outbox in order. After a take-over or a failure in here, what was announced already is not said twice."""
-        outbox = self.document["outbox"]
-        if not outbox:
-            return
-        known: set[str] = set()
-        if self._unsure:
-            after = self.document["archived_to"] or 0
-            known = {event.id async for _, event in broker.read_events(self.nc, self.js, self.id, after)}
-        self._unsure = True
-        for entry in outbox:
-            event = Event.model_validate(entry)
-            if event.id not in known:
-                await broker.publish_event(self.js, event, self.id)
-                kill_point("orchestrator.announced")
-        await self.store.announced(self.document, len(outbox))
-        self._unsure = False
-
-    async def _say(self, event: Event) -> None:
-        await broker.publish_event(self.js, event, self.id)
-
-    async def _say_notes(self) -> None:
-        while self._notes:
-            note = self._notes.popleft()
-            await self._say(log_event(self.document, note.message, level=note.level))
-
-    async def _say_waiting(self, message: str) -> None:
-        if message != self._waiting_said:
-            self._waiting_said = message
-            await self._say(log_event(self.document, message, level="warning"))
-
     async def _say_progress(self, *, last: bool = False) -> None:
         done, at = self.progress["done"], time.monotonic()
         said, said_at = self._said_progress
@@ -429,25 +441,12 @@ class Run:
         due = at - said_at >= PROGRESS_EVERY_S and done < self.progress["total"]
         if done > said and (last or due):
             self._said_progress = (done, at)
-            await self._say(progress_event(self.document, self.progress, self.rate.per_s))
-        if not last and self.progress != self.document["progress"] and at - self._saved_at >= SAVE_EVERY_S:
+            await self.log.say(progress_event(self.document, self.progress, self.rate.per_s))
+        changes = {"progress": dict(self.progress), "remaining": self.remaining}
+        changed = any(self.document.get(name) != value for name, value in changes.items())
+        if not last and changed and at - self._saved_at >= SAVE_EVERY_S:
             self._saved_at = at
-            await self.store.write(self.document, {"progress": dict(self.progress)})
-
-    async def _ask(self, verb: str) -> None:
-        """Ask another service for a step, and again where it is not done in time."""
-        asked, asked_at = self._asked
-        if asked == verb and time.monotonic() - asked_at < STEP_AGAIN_S:
-            return
-        self._asked_times = self._asked_times + 1 if asked == verb else 0
-        step = Step(evaluation=self.id, round=self.document["round"])
-        await self.js.publish(
-            subjects.lifecycle(self.id, verb),
-            step.model_dump_json().encode(),
-            timeout=broker.PUBLISH_TIMEOUT_S,
-            headers={"Nats-Msg-Id": f"{self.id}:{step.round}:{verb}:{self.document['epoch']}:{self._asked_times}"},
-        )
-        self._asked = (verb, time.monotonic())
+            await self.store.write(self.document, {**changes, "landed_per_s": self.rate.per_s})
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

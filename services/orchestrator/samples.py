@@ -154,15 +154,16 @@ async def furthest_result(database: Database, evaluation: dict[str, Any]) -> int
     return found[0]["index"] * evaluation["samples_per_item"] + found[0]["sample"] + 1 if found else 0
 
 
-async def missing(database: Database, evaluation: dict[str, Any], limit: int) -> list[tuple[int, int]]:
-    """The first samples, up to `limit`, that have no result that counts for the present round."""
+async def missing(database: Database, evaluation: dict[str, Any], limit: int, after: int = 0) -> list[tuple[int, int]]:
+    """The first samples, up to `limit`, that have no result that counts for the present round, from the item `after` on."""
     if evaluation["round"] > 0:
-        rows = await _stale(database, evaluation).limit(limit).to_list(limit)
+        rows = await _stale(database, evaluation, after).limit(limit).to_list(limit)
         return [(row["index"], row["sample"]) for row in rows]
     samples, total = evaluation["samples_per_item"], evaluation["progress"]["total"]
     absent: list[tuple[int, int]] = []
-    expected = 0
-    cursor = database["results"].find({"evaluation": evaluation["_id"]}, {"index": 1, "sample": 1, "_id": 0})
+    expected = after * samples
+    query = {"evaluation": evaluation["_id"], "index": {"$gte": after}}
+    cursor = database["results"].find(query, {"index": 1, "sample": 1, "_id": 0})
     async for row in cursor.sort([("index", 1), ("sample", 1)]).batch_size(2000):
         position = row["index"] * samples + row["sample"]
         while expected < position and len(absent) < limit:
@@ -177,10 +178,11 @@ async def missing(database: Database, evaluation: dict[str, Any], limit: int) ->
     return absent
 
 
-def _stale(database: Database, evaluation: dict[str, Any]):  # type: ignore[no-untyped-def]  # Motor's cursor has no public type
+def _stale(database: Database, evaluation: dict[str, Any], after: int):  # type: ignore[no-untyped-def]  # Motor's cursor has no public type
     """Results that a redrive has still to replace."""
     query = {
         "evaluation": evaluation["_id"],
+        "index": {"$gte": after},
         "outcome": Outcome.INFRA_ERROR,
         "round": {"$lt": evaluation["round"]},
     }

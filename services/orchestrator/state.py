@@ -72,6 +72,16 @@ def status_event(evaluation: dict[str, Any], status: Status, data: dict[str, Any
     )
 
 
+def started_events(evaluation: dict[str, Any], submission_bytes: int) -> list[Event]:
+    """What is said when an evaluation starts to run."""
+    data = f"{evaluation['environment_title']}, phase {evaluation['phase']}, {evaluation['items']} items"
+    return [
+        status_event(evaluation, Status.RUNNING, {"total": evaluation["progress"]["total"]}),
+        log_event(evaluation, f"Benchmark data loaded: {data}, version {evaluation['version'][:12]}", key="data"),
+        log_event(evaluation, f"Submission generated: {submission_bytes} bytes", key="submission"),
+    ]
+
+
 def log_event(evaluation: dict[str, Any], message: str, *, level: str = "info", key: str | None = None) -> Event:
     """A line for a person. With `key` it is said once a round, however often it is tried."""
     event_id = f"{evaluation['_id']}:{evaluation['round']}:log:{key}" if key else None

@@ -90,6 +90,21 @@ class Store:
             raise LostOwnership(evaluation["_id"])
         evaluation["outbox"] = rest
 
+    async def part(self, model_id: str) -> tuple[float, float]:
+        """This process's part (0..1] of a model's window, and how many results a second land of others' evaluations of it.
+
+        The part is by priority, among the evaluations that have something to send.
+        """
+        own, everybody, others_per_s = 0, 0, 0.0
+        query = {"model": model_id, "status": Status.RUNNING, "open": True, "remaining": {"$ne": 0}}
+        async for row in self._evaluations.find(query, {"owner": 1, "priority": 1, "landed_per_s": 1}):
+            everybody += row["priority"]
+            if row["owner"] == self.owner:
+                own += row["priority"]
+            else:
+                others_per_s += row.get("landed_per_s") or 0.0
+        return (own / everybody if own else 1.0), others_per_s
+
     async def scores(self, evaluation: Document) -> Document | None:
         """What the scorer has written for the present round."""
         return await self.database["scores"].find_one({"_id": f"{evaluation['_id']}:{evaluation['round']}"})

@@ -173,7 +173,7 @@ def read_usage(value: Any) -> Usage | None:
     counts = {
         name: value[name]
         for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-        if isinstance(value.get(name), int) and value[name] >= 0
+        if isinstance(value.get(name), int) and 0 <= value[name] < 2**53
     }
     return Usage(**counts) if counts else None
 
@@ -211,7 +211,10 @@ def _checked(answer: Answer) -> Answer:
     if answer.finish_reason == "content_filter" and not answer.output.strip():
         raise CallFailed("the endpoint's content filter refused this request", retryable=False, kind="content filter")
     # JSON may carry a lone surrogate, which no further step could encode as UTF-8.
-    answer.output = answer.output.encode("utf-8", "replace").decode()
+    encoded = answer.output.encode("utf-8", "replace")
+    if len(encoded) > MAX_ANSWER_BYTES:
+        raise too_large()
+    answer.output = encoded.decode()
     return answer
 
 

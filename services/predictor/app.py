@@ -10,6 +10,7 @@ from faststream import FastStream
 from services.predictor.buckets import Mirror
 from services.predictor.handlers import Predictor
 from shared import subjects
+from shared.large import LargeMessages
 from shared.secrets import load_cipher
 from shared.service import Service, run, set_up_logging, until_up
 from shared.settings import load_settings
@@ -25,7 +26,7 @@ async def build() -> FastStream:
     service.checks = {"nats": service.nats_answers, "objects": objects.reachable}
 
     cipher = asyncio.ensure_future(until_up(lambda: load_cipher(settings, objects), "the object store"))
-    predictor = Predictor(service, cipher)
+    predictor = Predictor(service, cipher, LargeMessages(service.nc, objects, settings.message_max_bytes))
     models = Mirror(service.js, subjects.KV_MODELS, predictor.model_changed)
     cancelled = Mirror(service.js, subjects.KV_CANCELLED, predictor.evaluation_cancelled)
     service.command("probe")(predictor.probe)

@@ -6,7 +6,8 @@ from typing import Any
 
 from services.predictor.endpoint import Endpoint
 from services.predictor.worker import ModelWorker, Notes
-from shared.contracts import ModelEndpoint
+from shared.contracts import ModelEndpoint, dropped_up_to
+from shared.large import LargeMessages
 from shared.publisher import Publisher
 from shared.secrets import Cipher
 from shared.service import Service
@@ -23,11 +24,12 @@ LINGER_S = 0.002
 class Predictor:
     """The workers of all models, one each."""
 
-    def __init__(self, service: Service, cipher: "asyncio.Future[Cipher]") -> None:
+    def __init__(self, service: Service, cipher: "asyncio.Future[Cipher]", large: LargeMessages) -> None:
         self._service = service
         self._cipher = cipher
+        self._large = large
         self._workers: dict[str, ModelWorker] = {}
-        self._cancelled: set[str] = set()
+        self._dropped: dict[str, float] = {}  # evaluation -> up to which round its jobs are void
         self._notes = Notes()
         self._publisher = Publisher(service.nc, LINGER_S)
 
@@ -48,17 +50,17 @@ class Predictor:
             worker.replace_endpoint(endpoint)
             return
         self._workers[key] = worker = ModelWorker(
-            self._service.nc, self._publisher, endpoint, self._cancelled, self._notes
+            self._service.nc, self._service.js, self._publisher, endpoint, self._dropped, self._notes, self._large
         )
         await worker.start()
         logger.info("working for model %s (%s)", key, endpoint.model.name)
 
     async def evaluation_cancelled(self, key: str, value: bytes | None) -> None:
-        """KV `cancelled`: jobs of these evaluations are acknowledged without a call."""
+        """KV `cancelled`: jobs of these evaluations, up to a round, are acknowledged without a call."""
         if value is None:
-            self._cancelled.discard(key)
+            self._dropped.pop(key, None)
         else:
-            self._cancelled.add(key)
+            self._dropped[key] = dropped_up_to(value)
 
     async def probe(self, body: dict[str, Any]) -> dict[str, Any]:
         """Command `predictor.probe` {endpoint}: does it answer?"""

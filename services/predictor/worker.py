@@ -6,13 +6,17 @@ message, while here consumers come and go with models and every item passes.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from pydantic import ValidationError
 
 from services.predictor.answers import Answer, CallFailed
@@ -21,11 +25,17 @@ from services.predictor.retries import pause_before_retry
 from shared import subjects
 from shared.contracts import Job, Note, Outcome, Prediction
 from shared.faults import kill_point
+from shared.large import LargeMessages
+from shared.parking import in_short, park
 from shared.provision import MODEL_ACK_WAIT_S
 from shared.publisher import NotTaken, Publisher
 from shared.pull import IN_PROGRESS, Puller
+from shared.storage.objects import ObjectMissing, ObjectStoreError
 
 logger = logging.getLogger("assay.predictor")
+
+TRIES = 5
+"""A job that makes the predictor fail in itself so often is parked: the evidence is against the job."""
 
 
 @dataclass
@@ -48,13 +58,25 @@ class Notes:
 class ModelWorker:
     """Works off one model's consumer. The server's `max_ack_pending` bounds the calls over all replicas, so none is bound here."""
 
-    def __init__(self, nc: Client, publisher: Publisher, endpoint: Endpoint, cancelled: set[str], notes: Notes) -> None:
+    def __init__(
+        self,
+        nc: Client,
+        js: JetStreamContext,
+        publisher: Publisher,
+        endpoint: Endpoint,
+        void: Mapping[str, float],
+        notes: Notes,
+        large: LargeMessages,
+    ) -> None:
         self._nc = nc
+        self._js = js
         self._publisher = publisher
+        self._large = large
         self.endpoint = endpoint
-        self._cancelled = cancelled
+        self._void = void
         self._notes = notes
         self._rng = random.Random()
+        self._complained_at = -math.inf
         self._under_way: dict[str, float] = {}  # acknowledgement subject -> when the server was last told
         self._tasks: set[asyncio.Task[None]] = set()
         self.puller = Puller(nc, subjects.JOBS, subjects.model_consumer(endpoint.model.id), self._take)
@@ -95,13 +117,16 @@ class ModelWorker:
         handed_back = False
         try:
             try:
-                job = Job.model_validate_json(message.data)
-            except ValidationError:
-                # Evidence that the message itself is bad; nothing that a later delivery could mend.
-                logger.error("a job on %s cannot be read and is dropped", message.subject)
-                await self._nc.publish(message.reply, b"+TERM")
+                job = Job.model_validate_json(message.data or await self._large.body(message))
+            except ObjectMissing:
+                # Worked off before: see `shared.large`.
+                await self.puller.acknowledge(message)
                 return
-            if job.evaluation in self._cancelled:
+            except ValidationError as error:
+                # Evidence that the message itself is bad; nothing that a later delivery could mend.
+                await self._park(message, f"the job cannot be read: {in_short(error)}")
+                return
+            if self._dropped(job):
                 await self.puller.acknowledge(message)
                 return
             prediction = await self._predict(job)
@@ -112,17 +137,41 @@ class ModelWorker:
             await self._publish(prediction)
             kill_point("predictor.published")
             await self.puller.acknowledge(message)
+            await self._large.discard(message)
         except asyncio.CancelledError:
             handed_back = True
             raise
-        except Exception:
+        except (ObjectStoreError, NatsError) as error:
             handed_back = True
-            logger.exception("a job on %s failed in the predictor itself; it is handed back", message.subject)
+            logger.warning("a job waits: %s", error)
+        except Exception as error:
+            handed_back = not await self._give_up_on(message, error)
         finally:
             told = self._under_way.pop(message.reply)
             # A nak after `ack_wait` would start a second call beside a redelivered one.
             if handed_back and time.monotonic() - told < MODEL_ACK_WAIT_S / 2 and self._nc.is_connected:
                 await self._nc.publish(message.reply, b'-NAK {"delay": 1000000000}')
+
+    def _dropped(self, job: Job) -> bool:
+        """Whether the job is void: its evaluation is cancelled, or was given up in this round."""
+        return job.round <= self._void.get(job.evaluation, -1)
+
+    async def _give_up_on(self, message: Msg, error: Exception) -> bool:
+        """A job that made the predictor fail in itself: whether it is parked, after some tries, or to be handed back."""
+        logger.exception("a job on %s failed in the predictor itself", message.subject)
+        if self._nc.is_connected and message.metadata.num_delivered >= TRIES:
+            try:
+                await self._park(message, f"the predictor itself failed {TRIES} times: {type(error).__name__}: {error}")
+            except Exception as failure:
+                logger.warning("cannot park a job: %s; it is handed back", type(failure).__name__)
+            else:
+                return True
+        return False
+
+    async def _park(self, message: Msg, reason: str) -> None:
+        logger.error("a job on %s is parked: %s", message.subject, reason)
+        await park(self._js, message, reason, "predictor", self._nc.max_payload)
+        await self.puller.acknowledge(message)
 
     async def _predict(self, job: Job) -> Prediction | None:
         """Call until an answer, a last word, or the end of the attempts; None where the evaluation was cancelled meanwhile."""
@@ -141,7 +190,7 @@ class ModelWorker:
                     return _prediction(job, outcome, attempt, started_at, latency_ms, error=failure.message)
                 self._notes.add(job.evaluation, failure.kind)
                 await asyncio.sleep(pause)
-                if job.evaluation in self._cancelled:
+                if self._dropped(job):
                     return None
                 continue
             latency_ms = (time.monotonic() - began) * 1000
@@ -151,24 +200,34 @@ class ModelWorker:
     async def _publish(self, prediction: Prediction) -> None:
         """Publish until the server has acknowledged; a repeat within the duplicate window is swallowed there."""
         payload = prediction.model_dump_json(exclude_defaults=True).encode()
-        if len(payload) > self._nc.max_payload:
-            too_large = prediction.model_copy(
-                update={
-                    "output": "",
-                    "outcome": Outcome.MODEL_ERROR,
-                    "error": f"the answer has {len(prediction.output)} characters, more than a message of the broker holds",
-                }
-            )
-            payload = too_large.model_dump_json(exclude_defaults=True).encode()
+        headers = None
+        if self._large.too_large(payload):
+            headers = await self._put(prediction, payload)
+            payload = b""
         subject = subjects.prediction(prediction.evaluation)
         while True:
             try:
-                await self._publisher.publish(subject, payload, prediction.message_id())
+                await self._publisher.publish(subject, payload, prediction.message_id(), headers)
             except NotTaken as error:  # the broker away, restarting or full: what was predicted must not be lost
-                logger.warning("cannot publish a prediction: %s; trying again", error)
+                self._complain(f"cannot publish a prediction: {error}; trying again")
                 await asyncio.sleep(0.25 + self._rng.random() * 0.5)
             else:
                 return
+
+    def _complain(self, message: str) -> None:
+        """Once a second: in an outage every call under way has the same to say."""
+        if time.monotonic() - self._complained_at > 1:
+            self._complained_at = time.monotonic()
+            logger.warning(message)
+
+    async def _put(self, prediction: Prediction, body: bytes) -> dict[str, str]:
+        """Until the object store has it."""
+        while True:
+            try:
+                return await self._large.put(subjects.PREDICTIONS, prediction.evaluation, prediction.message_id(), body)
+            except ObjectStoreError as error:
+                self._complain(f"cannot store a large prediction: {error}; trying again")
+                await asyncio.sleep(0.25 + self._rng.random() * 0.5)
 
 
 def _prediction(

@@ -7,10 +7,12 @@ from faststream import FastStream
 
 from services.scorer.handlers import Scorer
 from shared import subjects
+from shared.large import LargeMessages
 from shared.service import Service, run, set_up_logging, until_up
 from shared.settings import load_settings
 from shared.steps import on_step
 from shared.storage import mongo
+from shared.storage.objects import Objects
 
 
 async def build() -> FastStream:
@@ -26,7 +28,8 @@ async def build() -> FastStream:
         "mongodb": lambda: client.admin.command("ping"),
     }
 
-    scorer = Scorer(service, database)
+    objects = Objects(settings)
+    scorer = Scorer(service, database, LargeMessages(service.nc, objects, settings.message_max_bytes))
     service.command("targets.check")(scorer.check_targets)
     on_step(service, subjects.SCORER_LANDED, "landed", scorer.all_landed, scorer.refuse)
     service.hooks = [scorer.reconnected]
@@ -43,6 +46,7 @@ async def build() -> FastStream:
         await scorer.stop()
         await service.stop_background()
         client.close()
+        await objects.aclose()
 
     return app
 

@@ -7,17 +7,22 @@ from typing import Any
 
 from nats.aio.msg import Msg
 from pydantic import TypeAdapter, ValidationError
+from pymongo.errors import PyMongoError
 
 from services.scorer.landing import land, result
 from services.scorer.metrics import Metrics
 from services.scorer.scorers import check_target, main_metric
 from shared import subjects
-from shared.contracts import Landed, Prediction, Step
+from shared.contracts import Landed, Outcome, Prediction, Step
+from shared.errors import AssayError
 from shared.faults import kill_point
-from shared.manifest import Scoring
+from shared.large import LargeMessages
+from shared.manifest import ExactMatchScoring, Scoring
+from shared.parking import in_short, park
 from shared.pull import IN_PROGRESS, Batches, Puller
 from shared.service import Service
-from shared.storage.mongo import OUTAGES, Database, Document
+from shared.storage.mongo import Database, Document, in_words, is_unstorable
+from shared.storage.objects import ObjectMissing, ObjectStoreError
 
 logger = logging.getLogger("assay.scorer")
 
@@ -33,10 +38,23 @@ READ_BATCH = 2000
 """Results read at once for the metrics: Motor's hop to its thread costs more than a row."""
 
 
+class Unscorable(AssayError):
+    """Scoring this prediction fails, each time."""
+
+
+class Unstorable(AssayError):
+    """MongoDB can never hold its result."""
+
+
+BAD = (ValidationError, Unscorable, Unstorable)
+"""Evidence that a message is itself bad, and not some part away."""
+
+
 class Scorer:
-    def __init__(self, service: Service, database: Database) -> None:
+    def __init__(self, service: Service, database: Database, large: LargeMessages) -> None:
         self._service = service
         self._database = database
+        self._large = large
         self._batches = Batches(BATCH, LINGER_S)
         self._puller = Puller(
             service.nc, subjects.PREDICTIONS, subjects.SCORER_CONSUMER, self._batches.put, batch=4 * BATCH
@@ -53,30 +71,64 @@ class Scorer:
         await self._puller.reconnected()
 
     async def land_batches(self) -> None:
-        """For ever: score, store, say, acknowledge. In that order: what is acknowledged is stored."""
+        """For ever. Large predictions land one by one, and so do all of a batch with a bad one in it, to find out which."""
         while True:
             messages = await self._batches.get()
-            documents: list[Document] = []
-            now = time.time()
-            for message in messages:
+            try:
+                whole = [message for message in messages if message.data]
+                for message in messages:
+                    if not message.data:
+                        await self._land_alone(message)
                 try:
-                    documents.append(result(Prediction.model_validate_json(message.data), now))
-                except ValidationError:
-                    logger.error("a prediction on %s cannot be read and is dropped", message.subject)
-            hints = await self._store(messages, documents)
-            kill_point("scorer.written")
-            for hint in hints:
-                await self._service.nc.publish(subjects.landed(hint.evaluation), hint.model_dump_json().encode())
-            for message in messages:
-                await self._puller.acknowledge(message)
+                    await self._land(whole, [message.data for message in whole])
+                except BAD:
+                    for message in whole:
+                        await self._land_alone(message)
+            except Exception:
+                # Nothing of it is acknowledged, so that it comes again.
+                logger.exception("%d predictions are not stored yet", len(messages))
+                await asyncio.sleep(0.5)
+
+    async def _land(self, messages: list[Msg], bodies: list[bytes]) -> None:
+        """Score, store, say, acknowledge. In that order: what is acknowledged is stored. Raises `BAD` for a bad message."""
+        now = time.time()
+        documents = [_result(body, now) for body in bodies]
+        hints = await self._store(messages, documents)
+        kill_point("scorer.written")
+        for hint in hints:
+            await self._service.nc.publish(subjects.landed(hint.evaluation), hint.model_dump_json().encode())
+        for message in messages:
+            await self._puller.acknowledge(message)
+
+    async def _land_alone(self, message: Msg) -> None:
+        """One that may be large, or bad: then it is parked."""
+        try:
+            await self._land([message], [await self._large.body(message)])
+        except ObjectMissing:
+            await self._puller.acknowledge(message)
+        except ObjectStoreError as error:
+            # Left alone, it is delivered again after `ack_wait`.
+            logger.warning("a large prediction waits: %s", error)
+        except BAD as error:
+            reason = f"the prediction cannot be {_why(error)}"
+            logger.error("a prediction on %s is parked: %s", message.subject, reason)
+            await park(self._service.js, message, reason, "scorer", self._service.nc.max_payload)
+            await self._puller.acknowledge(message)
+        else:
+            await self._large.discard(message)
 
     async def _store(self, messages: list[Msg], documents: list[Document]) -> list[Landed]:
         """Until MongoDB has them: nothing is acknowledged that is not stored."""
         while True:
             try:
                 return await land(self._database, documents)
-            except OUTAGES as error:
-                logger.warning("cannot store results: %s; trying again", type(error).__name__)
+            except Exception as error:
+                if is_unstorable(error):
+                    raise Unstorable(f"{type(error).__name__}: {error}") from error
+                if not isinstance(error, PyMongoError):
+                    raise
+                # Away, restarting, or without room on its disk.
+                logger.warning("cannot store results: %s; trying again", in_words(error))
                 for message in messages:
                     await self._service.nc.publish(message.reply, IN_PROGRESS)
                 await asyncio.sleep(0.5)
@@ -125,3 +177,24 @@ class Scorer:
         """Command `scorer.targets.check` {scoring, items: [{target, hints}]}: why each cannot be used, or null."""
         scoring: Scoring = _SCORING.validate_python(body["scoring"])
         return [check_target(item["target"], scoring, item["hints"]) for item in body["items"]]
+
+
+def _result(body: bytes, now: float) -> Document:
+    """Raises `BAD`."""
+    prediction = Prediction.model_validate_json(body)
+    try:
+        return result(prediction, now)
+    except Exception as error:
+        if prediction.outcome is Outcome.INFRA_ERROR:
+            # There is nothing to score, and it must be able to end what could not be scored.
+            return result(prediction.model_copy(update={"scoring": ExactMatchScoring(scorer="exact_match")}), now)
+        raise Unscorable(f"{type(error).__name__}: {error}") from error
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case ValidationError():
+            return f"read: {in_short(error)}"
+        case Unscorable():
+            return f"scored: {error}"
+    return f"stored: {error}"

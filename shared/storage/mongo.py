@@ -18,9 +18,10 @@ Collections (database `assay`), who writes them and under which `_id`:
 
 from typing import Any
 
+from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import ConnectionFailure, OperationFailure
+from pymongo.errors import ConnectionFailure, DocumentTooLarge, OperationFailure
 
 from shared.settings import Settings
 
@@ -29,6 +30,9 @@ Database = AsyncIOMotorDatabase[Document]
 
 # What a write or read may raise while mongod is away or restarting; the caller waits and tries again.
 OUTAGES = (ConnectionFailure,)
+
+BSON_OBJECT_TOO_LARGE = 10334
+"""The code with which mongod refuses a document above 16 MB that the driver has let through."""
 
 DUPLICATE_KEY = 11000
 """The code of a write that failed because its `_id`, or another unique key, is there already."""
@@ -65,6 +69,7 @@ def connect(settings: Settings) -> AsyncIOMotorClient[Document]:
         tz_aware=True,
         serverSelectionTimeoutMS=3000,
         connectTimeoutMS=3000,
+        socketTimeoutMS=60_000,  # a connection whose other end has vanished is not waited for for ever
         appname="assay",
     )
 
@@ -79,3 +84,17 @@ async def provision(database: Database) -> None:
                 raise
             await database[name].drop_indexes()
             await database[name].create_indexes(indexes)
+
+
+def is_unstorable(error: Exception) -> bool:
+    """Whether it says that a document can never be stored, whatever the state of mongod: above 16 MB, or not to be held in BSON."""
+    if isinstance(error, OperationFailure):
+        return error.code == BSON_OBJECT_TOO_LARGE
+    return isinstance(error, DocumentTooLarge | InvalidDocument | OverflowError)
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, for a log line, without the documents that the driver quotes."""
+    details = getattr(error, "details", None) or {}
+    first = next(iter(details.get("writeErrors") or details.get("writeConcernErrors") or []), details)
+    return f"{type(error).__name__}: {first['errmsg']:.200}" if first.get("errmsg") else type(error).__name__

@@ -142,6 +142,16 @@ class Objects:
         """Delete; no error where there is nothing."""
         await asyncio.to_thread(self._guard, self._minio.remove_object, self.bucket, key)
 
+    async def remove_under(self, prefix: str) -> None:
+        """Delete every object whose key begins with `prefix`."""
+
+        def remove_all() -> None:
+            for found in self._minio.list_objects(self.bucket, prefix, recursive=True):
+                if found.object_name:
+                    self._minio.remove_object(self.bucket, found.object_name)
+
+        await asyncio.to_thread(self._guard, remove_all)
+
     def _guard(self, call: Callable[..., Any], *args: Any) -> Any:
         """Translate the client's many errors in one place."""
         try:

@@ -60,6 +60,7 @@ async def test_evaluations_are_started_by_the_orchestrator(gateway: RunningGatew
         "samples_per_item": 1,
         "params": {"temperature": 0.5, "min_p": 0.1},
         "priority": 1,
+        "unreachable_wait_s": None,
     }
     assert asked[0]["idempotency"]["key"] == "evaluations:k"
 

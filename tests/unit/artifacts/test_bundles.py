@@ -221,7 +221,7 @@ def test_an_item_must_fit_a_message(tmp_path: Path) -> None:
     line = json.dumps({"id": 1, "question": "x", "answer": "y" * 2000, "more": "z" * 2000})
     found = error(tmp_path, manifest(), Limits(max_job_bytes=1000), dev__jsonl=line)
     assert found["loc"] == ["dev.jsonl", 1]
-    assert "at most 1,000 fit a message" in found["msg"]
+    assert "at most 1,000 are taken" in found["msg"]
     bundle, _ = read(tmp_path / "fits", manifest(), Limits(max_job_bytes=3000), dev__jsonl=line)
     assert bundle.phases == [("dev", 1)]
     assert "at most 4,000" in error(tmp_path / "whole", manifest(), Limits(max_item_bytes=4000), dev__jsonl=line)["msg"]

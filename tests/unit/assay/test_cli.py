@@ -237,3 +237,28 @@ def test_probe_is_exit_1_where_the_endpoint_does_not_answer() -> None:
     gateway.on("POST /models/m1/probe", model(status="unreachable", status_detail="refused"))
     result = run(gateway, "model", "probe", "alpha")
     assert (result.exit_code, "unreachable  refused" in result.stdout) == (1, True)
+
+
+def test_parked_messages_are_listed_sent_on_and_thrown_away() -> None:
+    parked = {
+        "id": "7",
+        "subject": "predictions.e1",
+        "reason": "the prediction cannot be read",
+        "parked_by": "scorer",
+        "message_id": "e1:3:0:0:0",
+        "size": 12,
+    }
+    gateway = (
+        Gateway()
+        .on("GET /parked", page(parked))
+        .on("POST /parked/7/replay", parked)
+        .on("DELETE /parked/7", httpx.Response(204))
+    )
+    listed = run(gateway, "parked", "list", "--evaluation", "#1")
+    assert listed.exit_code == 0
+    assert all(text in listed.stdout for text in ("7", "scorer", "e1:3:0:0:0", "the prediction cannot be read"))
+    assert gateway.requests[0].url.params["evaluation"] == "1"
+    assert run(gateway, "parked", "replay", "7").stdout == "sent on 7 to predictions.e1\n"
+    assert run(gateway, "parked", "discard", "7").stdout == "discarded 7\n"
+    refused = run(Gateway().on("POST /parked/8/replay", problem(409, "nothing waits for it")), "parked", "replay", "8")
+    assert (refused.exit_code, refused.stderr) == (3, "error: nothing waits for it\n")

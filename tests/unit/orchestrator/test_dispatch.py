@@ -62,3 +62,17 @@ def test_the_rate_settles_at_what_lands() -> None:
     for tick in range(100):
         rate.add(50, tick * 0.1)
     assert 450 < rate.per_s < 550
+
+
+def test_an_orchestrators_part_of_the_window() -> None:
+    assert window(64, landed_per_s=120, part=0.25) == 32
+    assert window(64, landed_per_s=4000, part=0.25) == 16 + 500
+    assert window(1, landed_per_s=0, part=0.01) == 1
+    assert window(4096, landed_per_s=1e9, part=0.5) == WINDOW_CAP // 2
+
+
+@given(st.integers(1, 4096), st.floats(0, 1e5), st.lists(st.integers(1, 100), min_size=1, max_size=5))
+def test_the_parts_make_up_the_whole(concurrency: int, landed_per_s: float, weights: list[int]) -> None:
+    parts = [weight / sum(weights) for weight in weights]
+    windows = [window(concurrency, landed_per_s, part) for part in parts]
+    assert abs(sum(windows) - window(concurrency, landed_per_s)) <= len(parts) + 1

@@ -1,0 +1,61 @@
+"""How long an evaluation waits for a model that is unreachable."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.orchestrator.patience import Patience, patience
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def model(status: str = "unreachable", since: float = 0) -> dict[str, Any]:
+    return {"name": "m", "status": status, "status_detail": "connection refused", "status_since": after(since)}
+
+
+def evaluation(**fields: Any) -> dict[str, Any]:
+    return {"created_at": after(-100), **fields}
+
+
+@pytest.mark.parametrize("status", ["running", "paused", "starting"])
+def test_a_model_that_is_there_is_not_waited_for(status: str) -> None:
+    assert patience(model(status), evaluation(), after(1e6), 10) == Patience()
+
+
+def test_a_model_that_is_gone_is_not_waited_for() -> None:
+    assert patience(None, evaluation(), NOON, 10) == Patience()
+
+
+def test_waiting_says_until_when_and_why() -> None:
+    found = patience(model(), evaluation(), after(9.9), 10)
+    assert (found.waits, found.over) == (True, False)
+    assert found.message == "Waiting for model m until 2026-01-02T12:00:10+00:00: connection refused"
+
+
+def test_waiting_ends() -> None:
+    found = patience(model(), evaluation(), after(10), 10)
+    assert found.over
+    assert found.message == "model m was unreachable for 10 s: connection refused"
+
+
+def test_an_evaluation_that_is_asked_for_later_waits_from_then() -> None:
+    asked = evaluation(created_at=after(5))
+    assert not patience(model(), asked, after(14.9), 10).over
+    assert patience(model(), asked, after(15), 10).over
+
+
+def test_a_redrive_waits_anew() -> None:
+    redriven = evaluation(redriven_at=after(50))
+    assert not patience(model(), redriven, after(59), 10).over
+    assert patience(model(), redriven, after(60), 10).over
+
+
+def test_an_evaluation_may_ask_for_another_time() -> None:
+    assert patience(model(), evaluation(unreachable_wait_s=0), NOON, 10).over
+    assert not patience(model(), evaluation(unreachable_wait_s=60.0), after(59), 10).over
+    assert patience(model(), evaluation(unreachable_wait_s=None), after(10), 10).over
