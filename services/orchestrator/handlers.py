@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import math
 import time
 from typing import Any
 from uuid import uuid4
@@ -11,7 +10,7 @@ from uuid import uuid4
 from nats.aio.msg import Msg
 
 from services.orchestrator import creation
-from services.orchestrator.dispatch import Claim, Pace, share, window
+from services.orchestrator.dispatch import Claim, share, window
 from services.orchestrator.idempotency import Idempotency, derived_id
 from services.orchestrator.models import Models
 from services.orchestrator.run import Run
@@ -173,15 +172,6 @@ class Orchestrator:
             except OUTAGES as error:
                 logger.warning("cannot renew leases: %s", type(error).__name__)
 
-    async def probe(self) -> None:
-        """Unreachable models that evaluations wait for are asked again and again."""
-        while True:
-            await asyncio.sleep(1)
-            try:
-                await self._models.probe_waited_for()
-            except Exception as error:
-                logger.warning("cannot probe models: %s", type(error).__name__)
-
     def _take(self, document: Document) -> None:
         if document["epoch"] > 1:
             logger.info("took over #%d (%s), epoch %d", document["number"], document["status"], document["epoch"])
@@ -212,21 +202,16 @@ class Orchestrator:
     async def _keep_dispatching(self, model_id: str) -> None:
         """Keep the model's window full, until no evaluation of it is left."""
         wake = self._dispatchers[model_id]
-        pace, checked_at = Pace(None), -math.inf
-        concurrency = 1
         try:
             while runs := [run for run in self._runs.values() if run.document["model"] == model_id]:
                 try:
-                    if time.monotonic() - checked_at > 1:
-                        model, checked_at = await self._models.get(model_id), time.monotonic()
-                        concurrency, pace.per_minute = model["max_concurrency"], model["requests_per_minute"]
-                    await self._fill(runs, concurrency, pace)
+                    await self._fill(runs, await self._models.concurrency(model_id))
                 except Exception as error:
                     logger.warning("cannot dispatch to model %s: %s", model_id, error)
                     await asyncio.sleep(0.5)
-                # A paced model's next token may come before anything lands; else a timer makes good for lost hints.
+                # A timer makes good for lost hints.
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.1 if pace.per_minute else 1):
+                    async with asyncio.timeout(1):
                         await wake.wait()
                 # Hints come in bursts, and each refill has its fixed cost.
                 await asyncio.sleep(GATHER_S)
@@ -234,11 +219,7 @@ class Orchestrator:
         finally:
             del self._dispatchers[model_id]
 
-    async def _fill(self, runs: list[Run], concurrency: int, pace: Pace) -> None:
+    async def _fill(self, runs: list[Run], concurrency: int) -> None:
         size = window(concurrency, sum(run.rate.per_s for run in runs))
         grants = share(size, [Claim(run.outstanding, run.remaining, run.document["priority"]) for run in runs])
-        sending = []
-        for run, grant in zip(runs, grants, strict=True):
-            if allowed := pace.allow(grant, time.monotonic()) if grant else 0:
-                sending.append(run.send(allowed))
-        await asyncio.gather(*sending)
+        await asyncio.gather(*(run.send(grant) for run, grant in zip(runs, grants, strict=True) if grant))
