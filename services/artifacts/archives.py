@@ -16,14 +16,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip entry can carry
 _REGULAR_FILE = 0o100644 << 16
 _UNIX = 3
 _CHUNK = 1024 * 1024
-_LIMITS = (
-    "max_concurrency",
-    "concurrency_ceiling",
-    "requests_per_minute",
-    "timeout_s",
-    "connect_timeout_s",
-    "max_attempts",
-)
+_LIMITS = ("max_concurrency", "requests_per_minute", "timeout_s", "connect_timeout_s", "max_attempts")
 
 
 class ArchiveWriter:

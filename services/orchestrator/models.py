@@ -9,7 +9,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError as ConsumerNotFound
 
 from services.orchestrator.addresses import check_base_url
-from services.orchestrator.pacing import Pacing, announce
+from services.orchestrator.pacing import Pacing, announce, first_state, mirrored
 from services.orchestrator.state import now
 from shared import subjects
 from shared.contracts import ModelEndpoint, ModelStatus, ProbeAnswer
@@ -47,6 +47,8 @@ class Models:
             "created_at": now(),
         }
         document.update(await self._ask(document))
+        state = first_state(_endpoint(document), ModelStatus(document["status"]), document["status_detail"])
+        document.update(mirrored(state))
         await self._models.replace_one({"_id": model_id}, document, upsert=True)
         await self.publish(document)
         await announce(self._js, document)

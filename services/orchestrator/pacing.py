@@ -75,7 +75,7 @@ class Pacing:
         """A state for a model that has none yet."""
         store = await self._js.key_value(subjects.KV_PACING)
         with suppress(KeyWrongLastSequenceError):
-            await store.create(endpoint.id, _first(endpoint, status, detail).model_dump_json().encode())
+            await store.create(endpoint.id, first_state(endpoint, status, detail).model_dump_json().encode())
 
     async def found(self, endpoint: ModelEndpoint, status: ModelStatus, detail: str) -> bool:
         """A probe that was asked for found this; whether it counts: not against calls that are being answered."""
@@ -106,7 +106,8 @@ class Pacing:
         await store.delete(model_id)
 
 
-def _first(endpoint: ModelEndpoint, status: ModelStatus, detail: str) -> PacingState:
+def first_state(endpoint: ModelEndpoint, status: ModelStatus, detail: str) -> PacingState:
+    """The state of a model that nobody has called yet."""
     at = time.time()
     return PacingState(
         status=status,

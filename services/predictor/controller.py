@@ -73,11 +73,15 @@ class Controller:
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
 
-    async def stop(self) -> None:
+    def abandon(self) -> None:
+        """Do nothing more, as a process that dies: the lease has to grow old."""
         for task in (self._task, self._probe):
             if task:
                 task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+
+    async def stop(self) -> None:
+        self.abandon()
+        await asyncio.gather(*(task for task in (self._task, self._probe) if task), return_exceptions=True)
         await self._step_down()
 
     @property

@@ -129,12 +129,12 @@ class Gate:
 
     @property
     def why(self) -> str:
-        """Why no call may start, for a person."""
+        """Why no call may start, for a person; empty where that is only suspected, or no reason to worry."""
         if self._status is not ModelStatus.RUNNING:
             return f"the model is {self._status} ({self._detail})"
         if self.held_s:
             return "the endpoint asked for a pause (Retry-After)"
-        return "the endpoint seems to be down"
+        return ""
 
     @property
     def down(self) -> bool:

@@ -32,8 +32,8 @@ class Predictor:
     def __init__(self, service: Service, cipher: "asyncio.Future[Cipher]") -> None:
         self._service = service
         self._cipher = cipher
-        self._workers: dict[str, ModelWorker] = {}
-        self._controllers: dict[str, Controller] = {}
+        self.workers: dict[str, ModelWorker] = {}
+        self.controllers: dict[str, Controller] = {}
         self._states: dict[str, PacingState] = {}
         self._cancelled: set[str] = set()
         self._notes = Notes()
@@ -49,22 +49,22 @@ class Predictor:
     async def model_changed(self, key: str, value: bytes | None) -> None:
         """KV `models`: start, change or end a model's worker."""
         if value is None:
-            worker = self._workers.pop(key, None)
+            worker = self.workers.pop(key, None)
             if worker:
                 logger.info("model %s is gone", key)
-                self._service.spawn(self._controllers.pop(key).stop(), "stopping a controller")
+                self._service.spawn(self.controllers.pop(key).stop(), "stopping a controller")
                 self._service.spawn(worker.stop(DRAIN_S), "stopping a worker")
             return
         endpoint = await self._endpoint(ModelEndpoint.model_validate_json(value))
-        worker = self._workers.get(key)
+        worker = self.workers.get(key)
         if worker:
             worker.replace_endpoint(endpoint)
             return
-        self._workers[key] = worker = ModelWorker(
+        self.workers[key] = worker = ModelWorker(
             self._service.nc, self._publisher, endpoint, self._cancelled, self._notes
         )
         await worker.start(self._states.get(key))
-        self._controllers[key] = controller = Controller(
+        self.controllers[key] = controller = Controller(
             self._service.nc, self._service.js, self._leases, self._pacing, worker, self._service.instance
         )
         controller.start()
@@ -76,17 +76,17 @@ class Predictor:
             self._states.pop(key, None)
             return
         self._states[key] = state = PacingState.model_validate_json(value)
-        if worker := self._workers.get(key):
+        if worker := self.workers.get(key):
             await worker.apply(state)
 
     async def _held(self, message: Msg) -> None:
         """Another replica was told `Retry-After`."""
-        if worker := self._workers.get(_model_of(message)):
+        if worker := self.workers.get(_model_of(message)):
             worker.gate.hold(PacingHold.model_validate_json(message.data).seconds)
 
     async def _granted(self, message: Msg) -> None:
         tokens = PacingGrant.model_validate_json(message.data).tokens.get(self._service.instance)
-        if tokens and (worker := self._workers.get(_model_of(message))):
+        if tokens and (worker := self.workers.get(_model_of(message))):
             worker.gate.grant(tokens)
 
     async def evaluation_cancelled(self, key: str, value: bytes | None) -> None:
@@ -95,7 +95,7 @@ class Predictor:
             self._cancelled.discard(key)
         else:
             self._cancelled.add(key)
-            for worker in self._workers.values():
+            for worker in self.workers.values():
                 worker.given_up()
 
     async def probe(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -111,19 +111,19 @@ class Predictor:
         while True:
             await asyncio.sleep(1)
             try:
-                for worker in list(self._workers.values()):
+                for worker in list(self.workers.values()):
                     await worker.keep_alive()
                 await self._notes.flush(self._service.nc)
             except Exception as error:
                 logger.warning("cannot report progress to NATS: %s", type(error).__name__)
 
     async def reconnected(self) -> None:
-        for worker in list(self._workers.values()):
+        for worker in list(self.workers.values()):
             await worker.puller.reconnected()
 
     async def stop(self) -> None:
-        await asyncio.gather(*(controller.stop() for controller in self._controllers.values()))
-        await asyncio.gather(*(worker.stop(DRAIN_S) for worker in self._workers.values()))
+        await asyncio.gather(*(controller.stop() for controller in self.controllers.values()))
+        await asyncio.gather(*(worker.stop(DRAIN_S) for worker in self.workers.values()))
         await self._publisher.stop()
 
     async def _endpoint(self, model: ModelEndpoint) -> Endpoint:

@@ -15,8 +15,8 @@ class Notes:
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def add(self, evaluation: str, text: str) -> None:
-        self.counts[evaluation, text] += 1
+    def add(self, evaluation: str, text: str, count: int = 1) -> None:
+        self.counts[evaluation, text] += count
 
     async def flush(self, nc: Client) -> None:
         counts, self.counts = self.counts, Counter()

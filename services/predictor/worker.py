@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -42,6 +43,7 @@ class ModelWorker:
         self.tally = Tally()
         self.state: PacingState | None = None
         """What KV `pacing` says of the model; None: nothing yet."""
+        self._held: Counter[str] = Counter()  # evaluation -> its calls that wait at the gate
         self._pulls = False
         self._stopping = False
         self._applying = asyncio.Lock()
@@ -66,8 +68,14 @@ class ModelWorker:
                 return
             self.state = state
             status = state.status if state else ModelStatus.RUNNING
-            self.gate.set_status(status, state.detail if state else "")
             runs = status is ModelStatus.RUNNING
+            if runs != self._pulls:
+                self._held = +self._held
+            self.gate.set_status(status, state.detail if state else "")
+            if runs != self._pulls and self._held:
+                text = "the model answers again: going on" if runs else f"{self.gate.why}: waiting"
+                for evaluation, count in self._held.items():
+                    self._notes.add(evaluation, text, count)
             if runs != self._pulls and not self._stopping:
                 self._pulls = runs
                 await (self.puller.start() if runs else self.puller.stop())
@@ -87,6 +95,11 @@ class ModelWorker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.endpoint.close()
+
+    @property
+    def under_way(self) -> int:
+        """Jobs that were taken and are not acknowledged."""
+        return len(self._under_way)
 
     async def keep_alive(self) -> None:
         """Tell the server that long calls are under way; to be called every second."""
@@ -183,9 +196,13 @@ class ModelWorker:
         return job.evaluation in self._cancelled
 
     async def _enter(self, job: Job) -> Entry:
-        if self.gate.closed:
-            self._notes.add(job.evaluation, f"{self.gate.why}: waiting")
-        return await self.gate.enter(lambda: self._dropped(job))
+        if why := self.gate.why:
+            self._notes.add(job.evaluation, f"{why}: waiting")
+        self._held[job.evaluation] += 1
+        try:
+            return await self.gate.enter(lambda: self._dropped(job))
+        finally:
+            self._held[job.evaluation] -= 1
 
     async def _failed(self, failure: CallFailed, entry: Entry, *, first: bool) -> bool:
         """Tell the others what a failure means for them; whether it is the endpoint's own and costs the sample no attempt."""
