@@ -1,4 +1,4 @@
-"""What lets a call start in this replica, and the count of what calls came to. The hot path reads one flag.
+"""What lets a call start in this replica. The hot path reads one flag.
 
 A call waits here while its model is paused or unreachable, while a `Retry-After` holds, while the endpoint is suspected to be
 down, and for a grant where `requests_per_minute` bounds the calls.
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from services.predictor.answers import Trouble
-from shared.contracts import ModelStatus, PacingReport
+from shared.contracts import ModelStatus
 
 SUSPECT_UNREACHABLE = 5
 """So many calls in turn that could not even connect, and none answered in between."""
@@ -201,100 +201,3 @@ class Gate:
         if until > now:
             # A timer may fire a little early by the other clock.
             self._timer = asyncio.get_running_loop().call_later(until - now + 0.001, self._refresh)
-
-
-class Tally:
-    """What this replica's calls came to since the last report."""
-
-    __slots__ = (
-        "_began",
-        "_busy_at",
-        "_busy_s",
-        "answered",
-        "error",
-        "failing",
-        "in_flight",
-        "ok",
-        "ok_s",
-        "refused",
-        "started",
-        "timeouts",
-        "unreachable",
-    )
-
-    def __init__(self) -> None:
-        self.in_flight = 0
-        self._busy_at = time.monotonic()
-        self._clear(self._busy_at)
-
-    def _clear(self, now: float) -> None:
-        self._began = now
-        self._busy_s = 0.0
-        self.started = self.ok = self.refused = self.timeouts = self.unreachable = self.failing = self.answered = 0
-        self.ok_s = 0.0
-        self.error: str | None = None
-
-    def begin(self, now: float) -> None:
-        self._busy_s += self.in_flight * (now - self._busy_at)
-        self._busy_at = now
-        self.in_flight += 1
-        self.started += 1
-
-    def end(self, now: float) -> None:
-        self._busy_s += self.in_flight * (now - self._busy_at)
-        self._busy_at = now
-        self.in_flight -= 1
-
-    def answer(self, latency_s: float) -> None:
-        self.ok += 1
-        self.ok_s += latency_s
-        self.answered += 1
-
-    def failed(self, trouble: Trouble | None, message: str, *, first: bool) -> None:
-        match trouble:
-            case Trouble.TIMEOUT:
-                self.timeouts += 1
-            case Trouble.UNREACHABLE:
-                self.unreachable += 1
-                self.error = message
-            case Trouble.REFUSED:
-                self.refused += 1
-                self.answered += 1
-            case Trouble.OVERLOADED:
-                self.refused += 1
-                self.failing += first
-                self.error = message
-            case Trouble.FAILING:
-                self.failing += first
-                self.error = message
-            case None:
-                self.answered += 1
-
-    def report(self, replica: str, gate: Gate) -> PacingReport | None:
-        """What is to be told, and begin again; None where nothing happened and nothing waits."""
-        now = time.monotonic()
-        self._busy_s += self.in_flight * (now - self._busy_at)
-        self._busy_at = now
-        if not (self.started or self.in_flight or gate.waiting or self.ok):
-            gate.tokens = 0  # grants that nobody uses would gather to a burst
-            self._clear(now)
-            return None
-        report = PacingReport(
-            replica=replica,
-            span_s=now - self._began,
-            started=self.started,
-            ok=self.ok,
-            ok_s=self.ok_s,
-            refused=self.refused,
-            timeouts=self.timeouts,
-            unreachable=self.unreachable,
-            failing=self.failing,
-            answered=self.answered,
-            busy_s=self._busy_s,
-            in_flight=self.in_flight,
-            waiting=gate.waiting,
-            tokens=gate.tokens,
-            error=self.error,
-        )
-        self._clear(now)
-        return report

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from services.predictor.answers import Answer, CallFailed, Trouble
 from services.predictor.endpoint import Endpoint
-from services.predictor.gate import EVIDENCE, Entry, Gate, Tally
+from services.predictor.gate import EVIDENCE, Entry, Gate
 from services.predictor.notes import Notes
 from services.predictor.retries import RETRY_AFTER_CAP_S, pause_before_retry
+from services.predictor.tally import Tally
 from shared import subjects
 from shared.contracts import Job, ModelStatus, Outcome, PacingHold, PacingState, Prediction
 from shared.faults import kill_point
