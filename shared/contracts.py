@@ -221,6 +221,8 @@ class PacingReport(Wire):
     answered: int = 0
     busy_s: float = 0.0
     in_flight: int = 0
+    beside: int | None = None
+    """The fewest calls that were still in flight when one was refused: about what the endpoint serves at once."""
     waiting: int = 0
     """Calls that wait for a grant."""
     tokens: int = 0

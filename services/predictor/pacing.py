@@ -20,8 +20,10 @@ REFUSED_SHARE = 0.01
 TIMEOUT_SHARE = 0.1
 """A few calls hang at every endpoint; many at once are overload."""
 DECREASE = 0.75
-"""The most that one episode leaves; what was served while calls were refused tells better where the limit lies."""
-LEAST_DECREASE = 0.5
+"""What one episode leaves, where nothing tells better."""
+MANY_REFUSED = 4
+SERVED_DECREASE = (0.5, 0.9)
+"""After a doubling, or where many were refused, it is as many as were served beside them, within these bounds."""
 STEP = 8
 """A step up or down is an eighth of the limit: large enough to be told from noise, small enough to do little harm."""
 LONG_STEP = 4
@@ -61,6 +63,8 @@ class Interval(BaseModel):
     timeouts: int = 0
     in_flight: float
     latency_s: float | None
+    served: float | None = None
+    """Calls in flight beside those that were refused."""
 
     @property
     def rate(self) -> float:
@@ -84,6 +88,7 @@ class Law(BaseModel):
     next_try: float = 0.0
     pause: float = FIRST_TRY_S
     cut_from: int = 0
+    first_cut_from: int = 0
     cut_share: float = 0.0
     unmoved: int = 0
     tolerated: float = 0.0
@@ -156,18 +161,22 @@ def _cut(law: Law, interval: Interval, now: float) -> Law:
     # Fewer calls at once and as many refusals, twice over: the limit is not the reason, so it goes back to where it was.
     unmoved = law.unmoved + 1 if law.limit < law.cut_from and share > law.cut_share / 2 and share < 0.5 else 0
     if unmoved >= 2:
-        top = min(law.ceiling, round(law.cut_from / DECREASE**2))
+        top = min(law.ceiling, law.first_cut_from)
         blame = {"tolerated": max(2 * share, 0.05), "tolerated_until": now + BLAME_S, "unmoved": 0, "cut_from": 0}
         again = {"phase": Phase.START if law.mode == "auto" else Phase.CLIMB, "limit": top, "base_limit": None}
         return law.model_copy(update={**memory, **blame, **again, "refused_at": None})
-    served = min(law.limit * DECREASE, max(law.limit * LEAST_DECREASE, interval.in_flight))
-    lower = max(1, int(served))
+    least, most = SERVED_DECREASE
+    lower = law.limit * DECREASE
+    many = interval.refused >= max(MANY_REFUSED, law.limit / STEP)
+    if interval.served is not None and (many or law.phase is Phase.START):
+        lower = min(law.limit * most, max(law.limit * least, interval.served))
     return law.model_copy(
         update={
             **memory,
-            "limit": lower,
+            "limit": max(1, int(lower)),
             "base_limit": None,
             "unmoved": unmoved,
+            "first_cut_from": law.first_cut_from if unmoved else law.limit,
             "pause": FIRST_TRY_S,
             "next_try": now + FIRST_TRY_S,
         }
@@ -288,6 +297,7 @@ class Window:
         # replica -> [seconds, integral of calls in flight]: since the limit settled, and since refusals count
         self._spans: dict[str, list[float]] = {}
         self._first_spans: dict[str, list[float]] = {}
+        self._beside: dict[str, int] = {}
         self._answered = self._refused = self._timeouts = 0
         self._ok = 0
         self._ok_s = 0.0
@@ -308,6 +318,8 @@ class Window:
             self._refused += report.refused
             self._timeouts += report.timeouts
             _extend(self._first_spans, report)
+            if report.beside is not None:
+                self._beside[report.replica] = min(report.beside, self._beside.get(report.replica, report.beside))
         if began < self._settled_at:
             return
         _extend(self._spans, report)
@@ -315,12 +327,15 @@ class Window:
         self._ok_s += report.ok_s
 
     def interval(self) -> Interval:
+        spans = self._spans or self._first_spans
+        in_flight = {replica: busy / seconds for replica, (seconds, busy) in spans.items() if seconds}
         return Interval(
             seconds=max((seconds for seconds, _ in self._spans.values()), default=0.0),
             ok=self._answered,
             refused=self._refused,
             timeouts=self._timeouts,
-            in_flight=sum(busy / seconds for seconds, busy in (self._spans or self._first_spans).values()),
+            in_flight=sum(in_flight.values()),
+            served=sum({**in_flight, **self._beside}.values()) if self._beside else None,
             latency_s=self._ok_s / self._ok if self._ok else None,
         )
 

@@ -15,6 +15,7 @@ class Tally:
         "_busy_at",
         "_busy_s",
         "answered",
+        "beside",
         "error",
         "failing",
         "in_flight",
@@ -37,6 +38,7 @@ class Tally:
         self.started = self.ok = self.refused = self.timeouts = self.unreachable = self.failing = self.answered = 0
         self.ok_s = 0.0
         self.error: str | None = None
+        self.beside: int | None = None
 
     def begin(self, now: float) -> None:
         self._busy_s += self.in_flight * (now - self._busy_at)
@@ -62,10 +64,10 @@ class Tally:
                 self.unreachable += 1
                 self.error = message
             case Trouble.REFUSED:
-                self.refused += 1
+                self._refused()
                 self.answered += 1
             case Trouble.OVERLOADED:
-                self.refused += 1
+                self._refused()
                 self.failing += first
                 self.error = message
             case Trouble.FAILING:
@@ -73,6 +75,10 @@ class Tally:
                 self.error = message
             case None:
                 self.answered += 1
+
+    def _refused(self) -> None:
+        self.refused += 1
+        self.beside = self.in_flight if self.beside is None else min(self.beside, self.in_flight)
 
     def report(self, replica: str, gate: Gate) -> PacingReport | None:
         """What is to be told, and begin again; None where nothing happened and nothing waits."""
@@ -96,6 +102,7 @@ class Tally:
             answered=self.answered,
             busy_s=self._busy_s,
             in_flight=self.in_flight,
+            beside=self.beside,
             waiting=gate.waiting,
             tokens=gate.tokens,
             error=self.error,

@@ -71,6 +71,7 @@ class Simulation:
         self._busy_s = 0.0
         self._busy_at = self.now
         self._hold_until = 0.0
+        self._beside: int | None = None
         self._waiting = 0
         self._started = self._ok = self._refused = 0
         self._ok_s = 0.0
@@ -121,6 +122,7 @@ class Simulation:
         if taken_s is None:
             self._refused += 1
             self.served.refused.append(self.now)
+            self._beside = self._in_flight if self._beside is None else min(self._beside, self._in_flight)
             if self.retry_after_s:
                 self._hold_until = max(self._hold_until, self.now + self.retry_after_s)
             self._put(self.now + (self.retry_after_s or 0) + self.rng.uniform(0.25, 0.5), "again")
@@ -135,6 +137,7 @@ class Simulation:
         self._busy_s = 0.0
         self._started = self._ok = self._refused = 0
         self._ok_s = 0.0
+        self._beside = None
         if self.window.ready(self.law, self.now):
             before = self.law
             self.law = decide(before, self.window.interval(), self.now)
@@ -159,5 +162,6 @@ class Simulation:
             ok=part(self._ok),
             ok_s=self._ok_s * part(self._ok) / self._ok if self._ok else 0.0,
             refused=part(self._refused),
+            beside=None if self._beside is None else part(self._beside),
             busy_s=self._busy_s / self.replicas,
         )

@@ -112,12 +112,13 @@ def test_refusals_that_a_lower_limit_does_not_lessen_are_not_its_fault() -> None
 
 
 def test_an_episode_is_one_decrease_towards_what_was_served() -> None:
-    interval = Interval(seconds=0.25, ok=40, refused=24, in_flight=40, latency_s=0.2)
+    interval = Interval(seconds=0.25, ok=40, refused=24, in_flight=40, latency_s=0.2, served=40)
     law = decide(auto(limit=64), interval, 100.0)
     assert law.limit == 40
     assert law.refused_at == 64
-    assert decide(auto(limit=64), interval.model_copy(update={"in_flight": 63}), 100.0).limit == 48
-    assert decide(auto(limit=64), interval.model_copy(update={"in_flight": 1}), 100.0).limit == 32
+    assert decide(auto(limit=64), interval.model_copy(update={"served": 63}), 100.0).limit == 57
+    assert decide(auto(limit=64), interval.model_copy(update={"served": 1}), 100.0).limit == 32
+    assert decide(auto(limit=64), interval.model_copy(update={"served": None}), 100.0).limit == 48
 
 
 def test_many_timeouts_are_overload_and_a_few_are_not() -> None:
