@@ -37,6 +37,8 @@ STEP_GAIN = 0.3
 FIRST_TRY_S = 20.0
 LAST_TRY_S = 300.0
 """A limit that was found is tried again, upwards and downwards in turn, after pauses that double where nothing has changed."""
+BLAMED_SHARE = 0.2
+"""Where more is refused, it is the limit's fault, whatever it looks like."""
 BLAME_S = 60.0
 """How long refusals that two decreases did not lessen are taken as no matter of the limit."""
 
@@ -159,7 +161,7 @@ def _cut(law: Law, interval: Interval, now: float) -> Law:
         held = {"phase": Phase.HOLD, "limit": base, "pause": pause, "next_try": now + pause}
         return law.model_copy(update={**memory, **held})
     # Fewer calls at once and as many refusals, twice over: the limit is not the reason, so it goes back to where it was.
-    unmoved = law.unmoved + 1 if law.limit < law.cut_from and share > law.cut_share / 2 and share < 0.5 else 0
+    unmoved = law.unmoved + 1 if law.limit < law.cut_from and share > law.cut_share / 2 and share < BLAMED_SHARE else 0
     if unmoved >= 2:
         top = min(law.ceiling, law.first_cut_from)
         blame = {"tolerated": max(2 * share, 0.05), "tolerated_until": now + BLAME_S, "unmoved": 0, "cut_from": 0}
@@ -170,6 +172,9 @@ def _cut(law: Law, interval: Interval, now: float) -> Law:
     many = interval.refused >= max(MANY_REFUSED, law.limit / STEP)
     if interval.served is not None and (many or law.phase is Phase.START):
         lower = min(law.limit * most, max(law.limit * least, interval.served))
+        if lower == interval.served:
+            # Seen, not guessed: to look for the place again, from below, would only cost more refusals.
+            memory["refused_at"] = int(lower) + 1
     return law.model_copy(
         update={
             **memory,
