@@ -47,7 +47,8 @@ class ModelOptions(TypedDict, total=False):
     api_key: str | None
     api: Literal["chat", "completions"]
     stream: bool
-    max_concurrency: int
+    max_concurrency: int | Literal["auto"]
+    concurrency_ceiling: int
     requests_per_minute: float | None
     timeout_s: float
     connect_timeout_s: float

@@ -1,12 +1,10 @@
 """A hung model beside a healthy one: whether it slows its neighbour."""
 
-import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
 import httpx
 
-from assay.errors import Conflict
 from bench.fixtures import HUNG, SLUG, Bench, BenchError
 from bench.results import Section, Table
 from bench.timing import Timing, evaluate
@@ -64,21 +62,9 @@ def beside_hung(bench: Bench, healthy: Model, items: int) -> Timing:
     if counts["in_flight"] != CONCURRENCY:
         raise BenchError(f"{counts['in_flight']} of {CONCURRENCY} calls of the hung model still hang at the end")
     bench.client.evaluations.cancel(stuck.id)
-    delete(bench, hung)
+    bench.client.models.delete(hung.id)  # with it the calls that hang end
     wait_in_flight(bench, 0)
     return timing
-
-
-def delete(bench: Bench, model: Model) -> None:
-    """End the calls that hang with their model, which is refused until the log of the cancelled evaluation is put away."""
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        try:
-            return bench.client.models.delete(model.id)
-        except Conflict:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(POLL_S)
 
 
 def wait_in_flight(bench: Bench, count: int) -> None:

@@ -42,7 +42,8 @@ MODEL: dict[str, Any] = {
     "has_api_key": False,
     "api": "chat",
     "stream": False,
-    "max_concurrency": 16,
+    "max_concurrency": "auto",
+    "concurrency_ceiling": 256,
     "requests_per_minute": None,
     "timeout_s": 120,
     "connect_timeout_s": 10,
@@ -52,6 +53,16 @@ MODEL: dict[str, Any] = {
     "status_detail": "answers",
     "status_since": "2026-01-02T03:04:05Z",
     "latency_ms": 12.5,
+    "pacing": {
+        "mode": "auto",
+        "limit": 40,
+        "in_flight": 38.7,
+        "calls_per_s": 193.5,
+        "latency_ms": 200.1,
+        "calls": 12043,
+        "refused": 31,
+        "updated_at": "2026-01-02T03:04:09Z",
+    },
     "created_at": "2026-01-02T03:04:05Z",
 }
 

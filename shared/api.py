@@ -6,7 +6,7 @@ Timestamps are RFC 3339 UTC, durations end in `_s` (seconds) or `_ms` (milliseco
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from shared.contracts import ModelSource, ModelStatus, Outcome, Status, Usage
 from shared.manifest import Column, Generation
@@ -125,11 +125,29 @@ def _sendable(key: SecretStr) -> SecretStr:
 ApiKey = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
+def _concurrency(value: Any) -> Any:
+    # A union's own messages name each of its members; this says in one what would be right.
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_CONCURRENCY):
+        return value
+    raise ValueError(f'must be a whole number from 1 to {MOST_CONCURRENCY}, or "auto"')
+
+
+MOST_CONCURRENCY = 4096
+
+Concurrency = Annotated[
+    int | Literal["auto"],
+    BeforeValidator(_concurrency),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_CONCURRENCY}, {"const": "auto"}]}),
+]
+
+
 class ModelCreate(Request):
     """Registers a model. `model` is its own name at the endpoint, `base_url` ends before `/chat/completions` (`http://host:port/v1`).
 
     Deadlines in seconds: `timeout_s` for a whole call, `connect_timeout_s` for its connection; where `stream` is set also
     `first_token_timeout_s` until the first token and `token_timeout_s` from one to the next.
+
+    `max_concurrency` is a number, or `auto`: as many calls at once as pay, at most `concurrency_ceiling`.
     """
 
     name: str = Field(min_length=1, max_length=200, examples=["m0.26"])
@@ -139,7 +157,8 @@ class ModelCreate(Request):
     api_key: ApiKey | None = None
     api: Literal["chat", "completions"] = "chat"
     stream: bool = False
-    max_concurrency: int = Field(default=16, ge=1, le=4096)
+    max_concurrency: Concurrency = Field(default=16, examples=[16, "auto"])
+    concurrency_ceiling: int = Field(default=256, ge=1, le=MOST_CONCURRENCY)
     requests_per_minute: float | None = Field(default=None, gt=0)
     timeout_s: float = Field(default=120, gt=0, le=3600)
     connect_timeout_s: float = Field(default=10, gt=0, le=300)
@@ -158,7 +177,8 @@ class ModelUpdate(Request):
     api_key: ApiKey | None = None
     api: Literal["chat", "completions"] | None = None
     stream: bool | None = None
-    max_concurrency: int | None = Field(default=None, ge=1, le=4096)
+    max_concurrency: Concurrency | None = None
+    concurrency_ceiling: int | None = Field(default=None, ge=1, le=MOST_CONCURRENCY)
     requests_per_minute: float | None = Field(default=None, gt=0)
     timeout_s: float | None = Field(default=None, gt=0, le=3600)
     connect_timeout_s: float | None = Field(default=None, gt=0, le=300)
@@ -166,6 +186,20 @@ class ModelUpdate(Request):
     token_timeout_s: float | None = Field(default=None, gt=0, le=3600)
     max_attempts: int | None = Field(default=None, ge=1, le=50)
     price: Price | None = None
+
+
+class PacingInfo(BaseModel):
+    """How a model is called at present. `limit` is how many calls may be under way at once over all predictors, `in_flight`
+    how many were in the last second, `latency_ms` their mean; `calls` and `refused` (429, 503) count since it was registered."""
+
+    mode: Literal["fixed", "auto"]
+    limit: int
+    in_flight: float = 0.0
+    calls_per_s: float = 0.0
+    latency_ms: float | None = None
+    calls: int = 0
+    refused: int = 0
+    updated_at: datetime
 
 
 class Model(BaseModel):
@@ -179,7 +213,8 @@ class Model(BaseModel):
     has_api_key: bool = False
     api: Literal["chat", "completions"] = "chat"
     stream: bool = False
-    max_concurrency: int
+    max_concurrency: int | Literal["auto"]
+    concurrency_ceiling: int = 256
     requests_per_minute: float | None = None
     timeout_s: float
     connect_timeout_s: float
@@ -191,6 +226,7 @@ class Model(BaseModel):
     status_detail: str = ""
     status_since: datetime | None = None
     latency_ms: float | None = None
+    pacing: PacingInfo | None = None
     created_at: datetime
 
 

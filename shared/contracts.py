@@ -45,6 +45,10 @@ class ModelSource(StrEnum):
     HUGGINGFACE = "huggingface"
 
 
+FIRST_AUTO_LIMIT = 8
+"""Calls at once to an endpoint of which nothing is known yet; it doubles from there while that pays."""
+
+
 class ModelStatus(StrEnum):
     RUNNING = "running"
     UNREACHABLE = "unreachable"
@@ -195,12 +199,91 @@ class ModelEndpoint(Wire):
     api_key: str | None = None
     api: Literal["chat", "completions"] = "chat"
     stream: bool = False
-    max_concurrency: int
+    max_concurrency: int | Literal["auto"]
+    concurrency_ceiling: int = 256
+    requests_per_minute: float | None = None
     timeout_s: float
     connect_timeout_s: float
     first_token_timeout_s: float = 60.0
     token_timeout_s: float = 30.0
     max_attempts: int
+
+    @property
+    def most_at_once(self) -> int:
+        """The highest limit that a controller may set: what pools of connections must hold."""
+        return self.concurrency_ceiling if self.max_concurrency == "auto" else self.max_concurrency
+
+    @property
+    def first_limit(self) -> int:
+        """The limit that a consumer is provisioned with, before any call has been made."""
+        return (
+            min(FIRST_AUTO_LIMIT, self.concurrency_ceiling) if self.max_concurrency == "auto" else self.max_concurrency
+        )
+
+
+class PacingReport(Wire):
+    """Core `pacing.<model>.report`: what a replica's calls came to in the last `span_s` seconds.
+
+    `busy_s` is the integral of calls in flight over the span, `ok_s` the sum of the latencies of those that were answered with 200.
+    `answered` counts what shows that the endpoint is there: answers and refusals. `failing` counts samples whose first call
+    failed with a 5xx, since one that fails again and again is no evidence against the endpoint.
+    """
+
+    replica: str
+    span_s: float
+    started: int = 0
+    ok: int = 0
+    ok_s: float = 0.0
+    refused: int = 0
+    timeouts: int = 0
+    unreachable: int = 0
+    failing: int = 0
+    answered: int = 0
+    busy_s: float = 0.0
+    in_flight: int = 0
+    beside: int | None = None
+    """The fewest calls that were still in flight when one was refused: about what the endpoint serves at once."""
+    waiting: int = 0
+    """Calls that wait for a grant."""
+    tokens: int = 0
+    """Grants that are not used yet."""
+    error: str | None = None
+    """What the last call that could not reach the endpoint failed with."""
+
+
+class PacingHold(Wire):
+    """Core `pacing.<model>.hold`: start no call of the model for so many seconds."""
+
+    seconds: float
+
+
+class PacingGrant(Wire):
+    """Core `pacing.<model>.grant`: how many more calls each replica may start."""
+
+    tokens: dict[str, int]
+
+
+class PacingState(Wire):
+    """KV `pacing`, key = model id: the model's status and limit, and from where its next controller goes on.
+
+    Written by the controller, and by the orchestrator where a probe was asked for; each write names the revision that it
+    replaces. `at`, `since` and `hold_until` are Unix times in seconds; `at` grows with each write.
+    """
+
+    status: ModelStatus
+    detail: str = ""
+    since: float
+    at: float
+    mode: Literal["fixed", "auto"] = "fixed"
+    limit: int
+    in_flight: float = 0.0
+    calls_per_s: float = 0.0
+    latency_ms: float | None = None
+    calls: int = 0
+    refused: int = 0
+    hold_until: float | None = None
+    law: dict[str, Any] = {}
+    """The control law's memory; whoever takes over goes on from it."""
 
 
 class ProbeAnswer(Wire):

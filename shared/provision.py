@@ -123,6 +123,7 @@ BUCKETS = (
     Bucket(subjects.KV_MODELS, None),
     Bucket(subjects.KV_CANCELLED, 86400.0),
     Bucket(subjects.KV_LEASES, 15.0),
+    Bucket(subjects.KV_PACING, None),
 )
 
 
@@ -153,13 +154,23 @@ async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
 
 
 async def ensure_consumer(
-    js: JetStreamContext, stream: str, wanted: ConsumerConfig, *, keep_max_ack_pending: bool = False
+    js: JetStreamContext,
+    stream: str,
+    wanted: ConsumerConfig,
+    *,
+    keep_max_ack_pending: bool = False,
+    create: bool = True,
 ) -> None:
-    """Create the consumer, or update one that differs; `keep_max_ack_pending` where a controller owns that value."""
+    """Create the consumer, or update one that differs; `keep_max_ack_pending` where a controller owns that value.
+
+    Without `create` one that is not there raises `NotFoundError`.
+    """
     assert wanted.durable_name
     try:
         present = (await js.consumer_info(stream, wanted.durable_name)).config
     except NotFoundError:
+        if not create:
+            raise
         await js.add_consumer(stream, wanted)
         return
     if keep_max_ack_pending:

@@ -57,12 +57,14 @@ class Puller:
         self._batch = batch
         self._wanted = 0  # asked for and not delivered yet
         self._asked_at = 0.0
-        self._inbox = nc.new_inbox()
+        self._inbox = ""
         self._subscription: Subscription | None = None
         self._timer: asyncio.Task[None] | None = None
         self._acknowledged: deque[str] = deque(maxlen=REMEMBERED_ACKS)
 
     async def start(self) -> None:
+        """Pull; again after a stop, under another inbox, so that nothing comes of what was asked for before."""
+        self._inbox, self._wanted = self._nc.new_inbox(), 0
         self._subscription = await self._nc.subscribe(
             self._inbox, cb=self._receive, pending_msgs_limit=-1, pending_bytes_limit=-1
         )
@@ -72,8 +74,9 @@ class Puller:
         """Take nothing more. Messages that the server had sent already are delivered again elsewhere after `ack_wait`."""
         if self._timer:
             self._timer.cancel()
-        if self._subscription and not self._nc.is_closed:
-            await self._subscription.unsubscribe()
+        subscription, self._subscription = self._subscription, None
+        if subscription and not self._nc.is_closed:
+            await subscription.unsubscribe()
 
     async def acknowledge(self, message: Msg) -> None:
         """The message is done with; call it only when nothing of it can be lost any more."""
@@ -112,7 +115,7 @@ class Puller:
 
     async def _ask(self) -> None:
         missing = self._batch - self._wanted
-        if missing <= 0 or not self._nc.is_connected:
+        if missing <= 0 or self._subscription is None or not self._nc.is_connected:
             return
         self._wanted += missing
         self._asked_at = time.monotonic()

@@ -9,6 +9,7 @@ PARKED = "PARKED"
 KV_MODELS = "models"
 KV_CANCELLED = "cancelled"
 KV_LEASES = "leases"
+KV_PACING = "pacing"
 
 SCORER_CONSUMER = "scorer"
 """The durable consumer that all scorer replicas share on PREDICTIONS."""
@@ -73,6 +74,21 @@ def landed(evaluation_id: str) -> str:
 def notes(evaluation_id: str) -> str:
     """Core subject: what a predictor has to tell a person (retries, pauses), for the owner to put into the log."""
     return f"notes.{evaluation_id}"
+
+
+def pacing_report(model_id: str) -> str:
+    """Core subject: what each replica's calls of a model came to, for whoever controls its concurrency."""
+    return f"pacing.{model_id}.report"
+
+
+def pacing_hold(model_id: str) -> str:
+    """Core subject: the endpoint said `Retry-After`; no replica starts a call before it has passed."""
+    return f"pacing.{model_id}.hold"
+
+
+def pacing_grant(model_id: str) -> str:
+    """Core subject: how many calls each replica may start, where `requests_per_minute` bounds them."""
+    return f"pacing.{model_id}.grant"
 
 
 def health(service: str) -> str:

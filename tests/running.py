@@ -56,6 +56,10 @@ class EndpointProcess:
         query = {**condition, "timeout_s": timeout}
         httpx.get(f"{self.url}/wait", params=query, timeout=timeout + 5).raise_for_status()
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(10)

@@ -49,6 +49,25 @@ def _key(api_key: str | None, variable: str | None) -> str | None:
     return os.environ[variable]
 
 
+def _concurrency(given: str | None) -> int | str | None:
+    if given is None or given == "auto":
+        return given
+    try:
+        return int(given)
+    except ValueError:
+        raise typer.BadParameter("must be a whole number or auto", param_hint="--max-concurrency") from None
+
+
+def _at_once(model: Model) -> str:
+    """`40 (auto)`, `16`, `12 of 16` after a cut."""
+    limit = model.pacing.limit if model.pacing else None
+    if model.max_concurrency == "auto":
+        return f"{limit} (auto)" if limit else "auto"
+    return (
+        str(model.max_concurrency) if limit in (None, model.max_concurrency) else f"{limit} of {model.max_concurrency}"
+    )
+
+
 def _details(model: Model) -> list[tuple[str, object]]:
     return [
         ("Model", model.name),
@@ -61,7 +80,8 @@ def _details(model: Model) -> list[tuple[str, object]]:
         ("Its name there", model.model),
         ("API", f"{model.api}{', streamed' if model.stream else ''}"),
         ("API key", "yes" if model.has_api_key else "no"),
-        ("Calls at once", model.max_concurrency),
+        ("Calls at once", _at_once(model)),
+        ("Refused", f"{model.pacing.refused} of {model.pacing.calls} calls" if model.pacing else NONE),
         ("Calls a minute", model.requests_per_minute or NONE),
         ("Timeout", f"{model.timeout_s:g} s"),
         ("Attempts", model.max_attempts),
@@ -84,7 +104,10 @@ def add(
     stream: Annotated[
         bool, typer.Option("--stream", help="Ask for streamed answers: adds the time to the first token.")
     ] = False,
-    max_concurrency: Annotated[int | None, typer.Option(help="Most calls at once.")] = None,
+    max_concurrency: Annotated[
+        str | None, typer.Option(metavar="N|auto", help="Most calls at once; auto: as many as pay.")
+    ] = None,
+    concurrency_ceiling: Annotated[int | None, typer.Option(help="The most that auto may come to.")] = None,
     requests_per_minute: Annotated[float | None, typer.Option()] = None,
     timeout_s: Annotated[float | None, typer.Option(help="For one call, in seconds.")] = None,
     connect_timeout_s: Annotated[float | None, typer.Option(help="For its connection.")] = None,
@@ -100,7 +123,8 @@ def add(
         "source": source.value if source else None,
         "api": api,
         "stream": stream or None,
-        "max_concurrency": max_concurrency,
+        "max_concurrency": _concurrency(max_concurrency),
+        "concurrency_ceiling": concurrency_ceiling,
         "requests_per_minute": requests_per_minute,
         "timeout_s": timeout_s,
         "connect_timeout_s": connect_timeout_s,
@@ -133,7 +157,7 @@ def list_(
         found.document(models)
         return
     rows = [
-        (m.name, m.id, m.source.value, m.status.value, number(m.latency_ms), m.model, m.base_url, m.max_concurrency)
+        (m.name, m.id, m.source.value, m.status.value, number(m.latency_ms), m.model, m.base_url, _at_once(m))
         for m in models
     ]
     columns = ("Model", "Id", "Source", "Status", ">Latency ms", "Its name there", "Endpoint", ">At once")

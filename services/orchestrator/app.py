@@ -8,9 +8,11 @@ from faststream import FastStream
 from services.orchestrator.handlers import Orchestrator
 from services.orchestrator.idempotency import Idempotency
 from services.orchestrator.models import Models
+from services.orchestrator.pacing import Pacing
 from services.orchestrator.parked import ParkedMessages
 from services.orchestrator.store import Store
 from shared import subjects
+from shared.buckets import Mirror
 from shared.large import LargeMessages
 from shared.secrets import make_key
 from shared.service import Service, run, set_up_logging, until_up
@@ -37,7 +39,10 @@ async def build() -> FastStream:
     }
 
     store = Store(database, service.instance)
-    models = Models(database, service.broker, service.js)
+    pacing = Pacing(database, service.js)
+    states = Mirror(service.js, subjects.KV_PACING, pacing.changed)
+    service.hooks = [states.restart]
+    models = Models(database, service.broker, service.js, pacing)
     orchestrator = Orchestrator(
         service,
         store,
@@ -63,17 +68,19 @@ async def build() -> FastStream:
     @app.after_startup
     async def start() -> None:
         await orchestrator.start()
+        await states.start()
         await until_up(models.publish_all, "the broker")
         await service.nc.subscribe(subjects.landed("*"), cb=orchestrator.landed)
         await service.nc.subscribe(subjects.notes("*"), cb=orchestrator.noted)
         await service.nc.subscribe(subjects.lifecycle("*", "*"), cb=orchestrator.stepped)
         service.spawn(orchestrator.claim(), "claiming evaluations")
         service.spawn(orchestrator.renew(), "renewing leases")
-        service.spawn(orchestrator.probe(), "probing models")
         service.spawn(orchestrator.mend(), "mending models")
+        service.spawn(pacing.mirror(), "mirroring the states of models")
 
     @app.on_shutdown
     async def stop() -> None:
+        await states.stop()
         await service.stop_background()
         await store.release()
         client.close()

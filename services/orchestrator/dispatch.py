@@ -55,28 +55,6 @@ def share(size: int, claims: Sequence[Claim]) -> list[int]:
 
 
 @dataclass
-class Pace:
-    """A token bucket for `requests_per_minute`: sends are bounded, and with them first calls (retries come on top)."""
-
-    per_minute: float | None
-    tokens: float = 1.0
-    at: float | None = None
-
-    def allow(self, wanted: int, now: float) -> int:
-        """How many of `wanted` may be sent at `now` (monotonic seconds); counts them as sent."""
-        if self.per_minute is None:
-            return wanted
-        per_s = self.per_minute / 60
-        if self.at is not None:
-            # At most one second's worth gathers: a model that was idle may not be hit by a minute's calls at once.
-            self.tokens = min(max(1.0, per_s), self.tokens + (now - self.at) * per_s)
-        self.at = now
-        granted = min(wanted, int(self.tokens))
-        self.tokens -= granted
-        return granted
-
-
-@dataclass
 class Rate:
     """Landed results per second, averaged exponentially over about two seconds."""
 

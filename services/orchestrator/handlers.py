@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from pymongo.errors import PyMongoError
 
 from services.orchestrator import creation
-from services.orchestrator.dispatch import Claim, Pace, share, window
+from services.orchestrator.dispatch import Claim, share, window
 from services.orchestrator.idempotency import Idempotency, derived_id
 from services.orchestrator.models import Models
 from services.orchestrator.run import Run, Tools
@@ -190,15 +190,6 @@ class Orchestrator:
             except PyMongoError as error:  # away, or without room on its disk: whatever it is, this must go on
                 logger.warning("cannot renew leases: %s", in_words(error))
 
-    async def probe(self) -> None:
-        """Unreachable models that evaluations wait for are asked again and again."""
-        while True:
-            await asyncio.sleep(1)
-            try:
-                await self._models.probe_waited_for()
-            except Exception as error:
-                logger.warning("cannot probe models: %s", type(error).__name__)
-
     async def mend(self) -> None:
         """What a model that evaluations need lacks at the broker is made again."""
         while True:
@@ -241,23 +232,22 @@ class Orchestrator:
     async def _keep_dispatching(self, model_id: str) -> None:
         """Keep the model's window full, until no evaluation of it is left."""
         wake = self._dispatchers[model_id]
-        pace, checked_at = Pace(None), -math.inf
-        concurrency, part, others_per_s = 1, 1.0, 0.0
+        checked_at = -math.inf
+        part, others_per_s = 1.0, 0.0
         try:
             while runs := [run for run in self._runs.values() if run.document["model"] == model_id]:
                 try:
                     if time.monotonic() - checked_at > 1:
-                        model, checked_at = await self._models.get(model_id), time.monotonic()
-                        concurrency, pace.per_minute = model["max_concurrency"], model["requests_per_minute"]
+                        checked_at = time.monotonic()
                         part, others_per_s = await self._store.part(model_id)
                     landed_per_s = others_per_s + sum(run.rate.per_s for run in runs)
-                    await self._fill(runs, window(concurrency, landed_per_s, part), pace)
+                    await self._fill(runs, window(await self._models.concurrency(model_id), landed_per_s, part))
                 except Exception as error:
                     logger.warning("cannot dispatch to model %s: %s", model_id, error)
                     await asyncio.sleep(0.5)
-                # A paced model's next token may come before anything lands; else a timer makes good for lost hints.
+                # A timer makes good for lost hints.
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.1 if pace.per_minute else 1):
+                    async with asyncio.timeout(1):
                         await wake.wait()
                 # Hints come in bursts, and each refill has its fixed cost.
                 await asyncio.sleep(GATHER_S)
@@ -265,10 +255,6 @@ class Orchestrator:
         finally:
             del self._dispatchers[model_id]
 
-    async def _fill(self, runs: list[Run], size: int, pace: Pace) -> None:
+    async def _fill(self, runs: list[Run], size: int) -> None:
         grants = share(size, [Claim(run.outstanding, run.remaining, run.document["priority"]) for run in runs])
-        sending = []
-        for run, grant in zip(runs, grants, strict=True):
-            if allowed := pace.allow(grant, time.monotonic()) if grant else 0:
-                sending.append(run.send(allowed))
-        await asyncio.gather(*sending)
+        await asyncio.gather(*(run.send(grant) for run, grant in zip(runs, grants, strict=True) if grant))

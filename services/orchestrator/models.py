@@ -2,19 +2,17 @@
 
 import contextlib
 import logging
-import time
 from typing import Any
-from uuid import uuid4
 
 from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from services.orchestrator.addresses import check_base_url
-from services.orchestrator.broker import publish_event
-from services.orchestrator.state import SOURCE, now
+from services.orchestrator.pacing import Pacing, announce, first_state, mirrored
+from services.orchestrator.state import now
 from shared import subjects
-from shared.contracts import Event, ModelEndpoint, ModelStatus, ProbeAnswer
+from shared.contracts import ACTIVE, ModelEndpoint, ModelStatus, ProbeAnswer
 from shared.errors import Conflict, NotFound, Unavailable
 from shared.provision import ensure_consumer, model_consumer
 from shared.service import call
@@ -23,19 +21,17 @@ from shared.storage.mongo import Database, Document
 logger = logging.getLogger("assay.orchestrator")
 
 PROBE_TIMEOUT_S = 4.0
-PROBE_FIRST_S = 2.0
-PROBE_CAP_S = 30.0
 
 
 class Models:
     """Registers, changes and probes models."""
 
-    def __init__(self, database: Database, broker: NatsBroker, js: JetStreamContext) -> None:
+    def __init__(self, database: Database, broker: NatsBroker, js: JetStreamContext, pacing: Pacing) -> None:
         self._models = database["models"]
         self._evaluations = database["evaluations"]
         self._broker = broker
         self._js = js
-        self._probed: dict[str, tuple[float, float]] = {}  # model id -> (when, pause until the next)
+        self._pacing = pacing
 
     async def create(self, fields: Document, model_id: str) -> Document:
         """Register; the answer says what a first probe found, and comes whatever the endpoint does."""
@@ -51,9 +47,11 @@ class Models:
             "created_at": now(),
         }
         document.update(await self._ask(document))
+        state = first_state(_endpoint(document), ModelStatus(document["status"]), document["status_detail"])
+        document.update(mirrored(state))
         await self._models.replace_one({"_id": model_id}, document, upsert=True)
         await self.publish(document)
-        await self._announce(document)
+        await announce(self._js, document)
         return document
 
     async def get(self, model_id: str) -> Document:
@@ -70,19 +68,21 @@ class Models:
         if changes.keys() & {"base_url", "api_key", "model", "api"}:
             changes |= await self._ask(document)
             document.update(changes)
+            await self._found(document)
         await self._models.update_one({"_id": model_id}, {"$set": changes})
         await self.publish(document)
-        await self._announce(document)
+        await announce(self._js, document)
         return document
 
     async def delete(self, model_id: str) -> None:
         """Refused while an evaluation of it is under way."""
         document = await self.get(model_id)
-        at_work = await self._evaluations.find_one({"model": model_id, "open": True}, {"number": 1})
+        at_work = await self._evaluations.find_one({"model": model_id, "status": {"$in": ACTIVE}}, {"number": 1})
         if at_work:
             raise Conflict(f"evaluation #{at_work['number']} of model {document['name']} is under way; cancel it first")
         store = await self._js.key_value(subjects.KV_MODELS)
         await store.delete(model_id)
+        await self._pacing.forget(model_id)
         with contextlib.suppress(NotFoundError):
             await self._js.delete_consumer(subjects.JOBS, subjects.model_consumer(model_id))
         await self._models.delete_one({"_id": model_id})
@@ -92,40 +92,32 @@ class Models:
         document = await self.get(model_id)
         found = await self._ask(document)
         changed = found["status"] != document["status"]
+        if changed and not await self._found({**document, **found}):
+            found = {"latency_ms": found["latency_ms"]}
+            changed = False
         document.update(found)
         await self._models.update_one({"_id": model_id}, {"$set": found})
         if changed:
-            await self._announce(document)
+            await announce(self._js, document)
         return document
 
-    async def probe_waited_for(self) -> None:
-        """Probe, with back-off, the unreachable models that evaluations wait for."""
-        waiting = await self._evaluations.distinct("model", {"open": True, "status": "queued"})
-        if not waiting:
-            return
-        query = {"_id": {"$in": waiting}, "status": ModelStatus.UNREACHABLE}
-        async for row in self._models.find(query, {"_id": 1}):
-            at, pause = self._probed.get(row["_id"], (0.0, PROBE_FIRST_S / 2))
-            if time.monotonic() - at < pause:
-                continue
-            self._probed[row["_id"]] = (time.monotonic(), min(PROBE_CAP_S, pause * 2))
-            document = await self.probe(row["_id"])
-            if document["status"] == ModelStatus.RUNNING:
-                self._probed.pop(row["_id"], None)
+    async def concurrency(self, model_id: str) -> int:
+        """Calls at once that the model may have at present."""
+        limit = self._pacing.limit(model_id)
+        return limit if limit is not None else _endpoint(await self.get(model_id)).first_limit
 
-    async def publish(self, document: Document, *, keep_concurrency: bool = False) -> None:
-        """Let predictors know: first the consumer they pull from, then the settings they pull with.
+    async def publish(self, document: Document) -> None:
+        """Let predictors know: first the consumer they pull from, whether they may, then the settings they pull with.
 
-        The consumer's `max_ack_pending` is written when the model is registered or changed; at a start it is kept as it is.
+        The consumer's `max_ack_pending` is provisioned once; after that its controller writes it, which learns of a change here.
         """
+        endpoint = _endpoint(document)
         await ensure_consumer(
-            self._js,
-            subjects.JOBS,
-            model_consumer(document["_id"], document["max_concurrency"]),
-            keep_max_ack_pending=keep_concurrency,
+            self._js, subjects.JOBS, model_consumer(endpoint.id, endpoint.first_limit), keep_max_ack_pending=True
         )
+        await self._pacing.ensure(endpoint, ModelStatus(document["status"]), document["status_detail"])
         store = await self._js.key_value(subjects.KV_MODELS)
-        await store.put(document["_id"], _endpoint(document).model_dump_json().encode())
+        await store.put(endpoint.id, endpoint.model_dump_json().encode())
 
     async def mend_waited_for(self) -> None:
         """A model that evaluations need has its consumer and its entry for predictors, whoever may have deleted them."""
@@ -137,12 +129,16 @@ class Models:
                 await self._js.consumer_info(subjects.JOBS, subjects.model_consumer(document["_id"]))
             except NotFoundError:
                 logger.warning("model %s was not known to the broker any more; it is again", document["_id"])
-                await self.publish(document, keep_concurrency=True)
+                await self.publish(document)
 
     async def publish_all(self) -> None:
         """At start: a broker that lost its data knows every model again."""
         async for document in self._models.find():
-            await self.publish(document, keep_concurrency=True)
+            await self.publish(document)
+
+    async def _found(self, document: Document) -> bool:
+        """What a probe has found counts for the fleet; whether it does."""
+        return await self._pacing.found(_endpoint(document), ModelStatus(document["status"]), document["status_detail"])
 
     async def _ask(self, document: Document) -> dict[str, Any]:
         body = {"endpoint": _endpoint(document).model_dump(mode="json")}
@@ -159,22 +155,6 @@ class Models:
             found["status_since"] = now()
         return found
 
-    async def _announce(self, document: Document) -> None:
-        event = Event(
-            id=uuid4().hex,
-            source=SOURCE,
-            type="assay.model.status",
-            subject=f"models/{document['_id']}",
-            time=now(),
-            data={
-                "model": document["_id"],
-                "name": document["name"],
-                "status": document["status"],
-                "message": f"{document['name']}: {document['status']} ({document['status_detail']})",
-            },
-        )
-        await publish_event(self._js, event, "_")
-
 
 def _endpoint(document: Document) -> ModelEndpoint:
     return ModelEndpoint(**{**document, "id": document["_id"]})
@@ -182,7 +162,4 @@ def _endpoint(document: Document) -> ModelEndpoint:
 
 def settings_of(document: Document) -> Document:
     """A model's settings as an evaluation keeps them: what was run can be told later, and never its key."""
-    return _endpoint(document).model_dump(mode="json", exclude={"api_key"}) | {
-        "source": document["source"],
-        "requests_per_minute": document["requests_per_minute"],
-    }
+    return _endpoint(document).model_dump(mode="json", exclude={"api_key"}) | {"source": document["source"]}

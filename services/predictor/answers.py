@@ -7,6 +7,7 @@ Source of the shapes: OpenAI API reference, "Create chat completion" and "Create
 import json
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -22,15 +23,35 @@ RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
 """4xx that may pass later, beside every 5xx; any other 4xx is the endpoint's last word on this request."""
 
 
+class Trouble(StrEnum):
+    """What a failed call says of the endpoint rather than of the request: `refused` 429, `overloaded` 503, `timeout` no end in
+    time, `unreachable` no connection, `failing` any other 5xx."""
+
+    REFUSED = "refused"
+    OVERLOADED = "overloaded"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    FAILING = "failing"
+
+
 class CallFailed(Exception):
     """One call failed. `retryable` says whether the same request may pass later; `retry_after` is seconds, where given."""
 
-    def __init__(self, message: str, *, retryable: bool, kind: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool,
+        kind: str,
+        retry_after: float | None = None,
+        trouble: Trouble | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.retryable = retryable
         self.kind = kind
         self.retry_after = retry_after
+        self.trouble = trouble
 
 
 @dataclass
@@ -149,7 +170,16 @@ def read_error(status: int, body: bytes, retry_after: str | None, now: float) ->
         retryable=retryable,
         kind=f"HTTP {status}",
         retry_after=read_retry_after(retry_after, now) if retryable else None,
+        trouble=_trouble(status),
     )
+
+
+def _trouble(status: int) -> Trouble | None:
+    if status == 429:
+        return Trouble.REFUSED
+    if status in (503, 529):  # 529: what some call an overload
+        return Trouble.OVERLOADED
+    return Trouble.FAILING if status >= 500 else None
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:

@@ -7,9 +7,9 @@ import asyncio
 
 from faststream import FastStream
 
-from services.predictor.buckets import Mirror
 from services.predictor.handlers import Predictor
 from shared import subjects
+from shared.buckets import Mirror
 from shared.large import LargeMessages
 from shared.secrets import load_cipher
 from shared.service import Service, run, set_up_logging, until_up
@@ -29,22 +29,25 @@ async def build() -> FastStream:
     predictor = Predictor(service, cipher, LargeMessages(service.nc, objects, settings.message_max_bytes))
     models = Mirror(service.js, subjects.KV_MODELS, predictor.model_changed)
     cancelled = Mirror(service.js, subjects.KV_CANCELLED, predictor.evaluation_cancelled)
+    pacing = Mirror(service.js, subjects.KV_PACING, predictor.pacing_changed)
     service.command("probe")(predictor.probe)
-    service.hooks = [cancelled.restart, models.restart, predictor.reconnected]
+    service.hooks = [cancelled.restart, pacing.restart, models.restart, predictor.reconnected]
 
     app = FastStream(service.broker, logger=None)
 
     @app.after_startup
     async def start() -> None:
         await predictor.start()
-        # What was cancelled must be known before the first job is taken.
+        # What was cancelled, and what is paused, must be known before the first job is taken.
         await cancelled.start()
+        await pacing.start()
         await models.start()
         service.spawn(predictor.tick(), "the predictor's clock")
 
     @app.on_shutdown
     async def stop() -> None:
         await models.stop()
+        await pacing.stop()
         await cancelled.stop()
         await predictor.stop()
         await objects.aclose()

@@ -9,7 +9,7 @@ import asyncio
 from types import TracebackType
 from typing import Literal, Self
 
-from services.predictor.answers import CallFailed
+from services.predictor.answers import CallFailed, Trouble
 from shared.contracts import ModelEndpoint
 
 Bound = Literal["total", "first token", "token"]
@@ -52,4 +52,4 @@ class Deadline:
                 message = f"no further token within {self._model.token_timeout_s:g} s"
             case _:
                 message = f"no answer within {self._model.timeout_s:g} s"
-        return CallFailed(message, retryable=True, kind="a timeout")
+        return CallFailed(message, retryable=True, kind="a timeout", trouble=Trouble.TIMEOUT)

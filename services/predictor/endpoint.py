@@ -14,6 +14,7 @@ from services.predictor.answers import (
     Answer,
     CallFailed,
     StreamedAnswer,
+    Trouble,
     read_answer,
     read_error,
     request_body,
@@ -140,8 +141,18 @@ def _call_failed(error: ExchangeFailed) -> CallFailed:
         case ResponseTooLarge():
             return too_large()
         case ConnectFailed(timed_out=True):
-            return CallFailed(error.reason, retryable=True, kind="a connect timeout")
+            return CallFailed(error.reason, retryable=True, kind="a connect timeout", trouble=Trouble.UNREACHABLE)
         case ConnectFailed():
-            return CallFailed(f"cannot connect: {error.reason}", retryable=True, kind="cannot connect")
+            return CallFailed(
+                f"cannot connect: {error.reason}",
+                retryable=True,
+                kind="cannot connect",
+                trouble=Trouble.UNREACHABLE,
+            )
         case ConnectionBroke() | _:
-            return CallFailed(f"the connection broke: {error.reason}", retryable=True, kind="a broken connection")
+            return CallFailed(
+                f"the connection broke: {error.reason}",
+                retryable=True,
+                kind="a broken connection",
+                trouble=Trouble.FAILING,
+            )

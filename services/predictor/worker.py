@@ -11,7 +11,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -19,11 +18,14 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from pydantic import ValidationError
 
-from services.predictor.answers import Answer, CallFailed
+from services.predictor.answers import Answer, CallFailed, Trouble
 from services.predictor.endpoint import Endpoint
-from services.predictor.retries import pause_before_retry
+from services.predictor.gate import EVIDENCE, Entry, Gate
+from services.predictor.notes import Notes
+from services.predictor.retries import RETRY_AFTER_CAP_S, pause_before_retry
+from services.predictor.tally import Tally
 from shared import subjects
-from shared.contracts import Job, Note, Outcome, Prediction
+from shared.contracts import Job, ModelStatus, Outcome, PacingHold, PacingState, Prediction
 from shared.faults import kill_point
 from shared.large import LargeMessages
 from shared.parking import in_short, park
@@ -36,23 +38,6 @@ logger = logging.getLogger("assay.predictor")
 
 TRIES = 5
 """A job that makes the predictor fail in itself so often is parked: the evidence is against the job."""
-
-
-@dataclass
-class Notes:
-    """What a person should hear about retries, coalesced: `flush` sends one note an evaluation and kind with its count."""
-
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def add(self, evaluation: str, kind: str) -> None:
-        self.counts[evaluation, kind] += 1
-
-    async def flush(self, nc: Client) -> None:
-        counts, self.counts = self.counts, Counter()
-        for (evaluation, kind), count in counts.items():
-            times = f" ({count} calls)" if count > 1 else ""
-            note = Note(evaluation=evaluation, level="warning", message=f"{kind}: calling again{times}")
-            await nc.publish(subjects.notes(evaluation), note.model_dump_json().encode())
 
 
 class ModelWorker:
@@ -77,27 +62,67 @@ class ModelWorker:
         self._notes = notes
         self._rng = random.Random()
         self._complained_at = -math.inf
+        self.gate = Gate()
+        self.tally = Tally()
+        self.state: PacingState | None = None
+        """What KV `pacing` says of the model; None: nothing yet."""
+        self._held: Counter[str] = Counter()  # evaluation -> its calls that wait at the gate
+        self._pulls = False
+        self._stopping = False
+        self._applying = asyncio.Lock()
         self._under_way: dict[str, float] = {}  # acknowledgement subject -> when the server was last told
         self._tasks: set[asyncio.Task[None]] = set()
         self.puller = Puller(nc, subjects.JOBS, subjects.model_consumer(endpoint.model.id), self._take)
 
-    async def start(self) -> None:
-        await self.puller.start()
+    async def start(self, state: PacingState | None) -> None:
+        self.gate.pace(self.endpoint.model.requests_per_minute is not None)
+        await self.apply(state)
 
     def replace_endpoint(self, endpoint: Endpoint) -> None:
         """New settings count from the next call on; calls under way end with the old ones."""
         self.endpoint.close()
         self.endpoint = endpoint
+        self.gate.pace(endpoint.model.requests_per_minute is not None)
+
+    async def apply(self, state: PacingState | None) -> None:
+        """Pull while the model is running; else take nothing more, so that the server delivers nothing, and hold what is here."""
+        async with self._applying:
+            if state and self.state and state.at < self.state.at:
+                return
+            self.state = state
+            status = state.status if state else ModelStatus.RUNNING
+            runs = status is ModelStatus.RUNNING
+            if runs != self._pulls:
+                self._held = +self._held
+            self.gate.set_status(status, state.detail if state else "")
+            if runs != self._pulls and self._held:
+                text = "the model answers again: going on" if runs else f"{self.gate.why}: waiting"
+                for evaluation, count in self._held.items():
+                    self._notes.add(evaluation, text, count)
+            if runs != self._pulls and not self._stopping:
+                self._pulls = runs
+                await (self.puller.start() if runs else self.puller.stop())
+
+    def given_up(self) -> None:
+        """Evaluations were given up: jobs of theirs that wait here are acknowledged at once."""
+        self.gate.wake()
 
     async def stop(self, drain_s: float) -> None:
         """Stop pulling, let calls under way end for `drain_s` seconds, hand the rest back."""
+        self._stopping = True
         await self.puller.stop()
+        self.gate.abandon()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=drain_s)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.endpoint.close()
+
+    @property
+    def under_way(self) -> int:
+        """Jobs that were taken and are not acknowledged."""
+        return len(self._under_way)
 
     async def keep_alive(self) -> None:
         """Tell the server that long calls are under way; to be called every second."""
@@ -176,26 +201,77 @@ class ModelWorker:
     async def _predict(self, job: Job) -> Prediction | None:
         """Call until an answer, a last word, or the end of the attempts; None where the evaluation was cancelled meanwhile."""
         started_at = time.time()
-        attempt = 0
+        attempt = spared = 0
+        entry = Entry.CALL
         while True:
+            if self.gate.shut:
+                entry = await self._enter(job)
+                if entry is Entry.DROP:
+                    return None
             attempt += 1
             began = time.monotonic()
+            self.tally.begin(began)
             try:
-                answer = await self.endpoint.call(job)
-            except CallFailed as failure:
-                latency_ms = (time.monotonic() - began) * 1000
-                pause = pause_before_retry(failure, attempt, self.endpoint.model.max_attempts, self._rng)
-                if pause is None:
-                    outcome = Outcome.INFRA_ERROR if failure.retryable else Outcome.MODEL_ERROR
-                    return _prediction(job, outcome, attempt, started_at, latency_ms, error=failure.message)
-                self._notes.add(job.evaluation, failure.kind)
-                await asyncio.sleep(pause)
-                if self._dropped(job):
-                    return None
-                continue
-            latency_ms = (time.monotonic() - began) * 1000
-            outcome = Outcome.SCORED if answer.output.strip() else Outcome.NO_ANSWER
-            return _prediction(job, outcome, attempt, started_at, latency_ms, answer=answer)
+                answer, failure = await self.endpoint.call(job), None
+            except CallFailed as error:
+                answer, failure = None, error
+            except BaseException:
+                if entry is Entry.TRIAL:
+                    self.gate.trial_ended("the trial call was given up")
+                raise
+            finally:
+                ended = time.monotonic()
+                self.tally.end(ended)
+            latency_ms = (ended - began) * 1000
+            if answer:
+                self.tally.answer(ended - began)
+                self.gate.answered()
+                outcome = Outcome.SCORED if answer.output.strip() else Outcome.NO_ANSWER
+                return _prediction(job, outcome, attempt, started_at, latency_ms, answer=answer)
+            assert failure
+            # One that fails again and again is no evidence against the endpoint.
+            spared += await self._failed(failure, entry, first=attempt - spared == 1)
+            entry = Entry.CALL
+            pause = pause_before_retry(failure, attempt - spared, self.endpoint.model.max_attempts, self._rng)
+            if pause is None:
+                outcome = Outcome.INFRA_ERROR if failure.retryable else Outcome.MODEL_ERROR
+                return _prediction(job, outcome, attempt, started_at, latency_ms, error=failure.message)
+            self._notes.add(job.evaluation, f"{failure.kind}: calling again")
+            await asyncio.sleep(pause)
+            if self._dropped(job):
+                return None
+
+    async def _enter(self, job: Job) -> Entry:
+        if why := self.gate.why:
+            self._notes.add(job.evaluation, f"{why}: waiting")
+        self._held[job.evaluation] += 1
+        try:
+            return await self.gate.enter(lambda: self._dropped(job))
+        finally:
+            self._held[job.evaluation] -= 1
+
+    async def _failed(self, failure: CallFailed, entry: Entry, *, first: bool) -> bool:
+        """Tell the others what a failure means for them; whether it is the endpoint's own and costs the sample no attempt."""
+        trouble = failure.trouble
+        self.tally.failed(trouble, failure.message, first=first)
+        if failure.retry_after:
+            seconds = min(failure.retry_after, RETRY_AFTER_CAP_S)
+            if self.gate.hold(seconds):
+                hold = PacingHold(seconds=seconds)
+                await self._nc.publish(subjects.pacing_hold(self.endpoint.model.id), hold.model_dump_json().encode())
+        if trouble is Trouble.TIMEOUT:
+            if entry is Entry.TRIAL:
+                self.gate.trial_ended(failure.message)
+            return False
+        if trouble is None or trouble not in EVIDENCE:
+            self.gate.answered()
+            return False
+        self.gate.failed(trouble, first=first)
+        if entry is Entry.TRIAL:
+            self.gate.trial_ended(failure.message)
+            # An endpoint that answers and fails with this sample alone must not be tried with it for ever.
+            return trouble is Trouble.UNREACHABLE
+        return self.gate.down
 
     async def _publish(self, prediction: Prediction) -> None:
         """Publish until the server has acknowledged; a repeat within the duplicate window is swallowed there."""

@@ -62,7 +62,11 @@ async def test_a_model_is_changed_in_what_is_given(gateway: RunningGateway) -> N
         good(await gateway.http.patch("/v1/models/m1", json={"api_key": "very-secret"}))
         good(await gateway.http.patch("/v1/models/m1", json={"api_key": None}))
         body = problem(await gateway.http.patch("/v1/models/m1", json={"name": None}), 422)
+        good(await gateway.http.patch("/v1/models/m1", json={"max_concurrency": "auto", "concurrency_ceiling": 64}))
+        wrong = problem(await gateway.http.patch("/v1/models/m1", json={"max_concurrency": "fast"}), 422)
     assert body["errors"][0]["loc"] == ["name"]
+    assert wrong["detail"] == 'max_concurrency: must be a whole number from 1 to 4096, or "auto"'
+    assert asked[3]["changes"] == {"max_concurrency": "auto", "concurrency_ceiling": 64}
     assert asked[0] == {"id": "m1", "changes": {"max_concurrency": 8, "price": None}}
     assert Cipher(FERNET.encode()).decrypt(asked[1]["changes"]["api_key"]) == "very-secret"
     assert asked[2]["changes"] == {"api_key": None}

@@ -74,6 +74,7 @@ def test_places_are_short(loc: list[str | int], text: str) -> None:
         (("eval",), 2),
         (("eval", "sums", "--model", "alpha", "--param", "temperature"), 2),
         (("model", "add", "x", "--base-url", "http://a/v1", "--model", "a", "--api-key-env", "ASSAY_TEST_UNSET"), 2),
+        (("model", "add", "x", "--base-url", "http://a/v1", "--model", "a", "--max-concurrency", "fast"), 2),
         (("cancel", "7"), 3),
         (("model", "show", "nobody"), 3),
     ],
@@ -96,6 +97,19 @@ def test_a_key_comes_from_a_variable_and_is_not_shown() -> None:
     assert gateway.body("POST /models") == {
         "name": "x", "base_url": "http://a/v1", "model": "a", "api_key": "s3cret", "stream": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "sent"), [("auto", "auto"), ("24", 24)])
+def test_a_concurrency_is_a_number_or_auto(given: str, sent: object) -> None:
+    pacing = {"mode": "auto", "limit": 40, "calls": 12, "refused": 3, "updated_at": "2026-01-02T03:04:05Z"}
+    gateway = Gateway().on("POST /models", model())
+    gateway.on("GET /models", page(model(max_concurrency="auto", pacing=pacing)))
+    result = run(gateway, "model", "add", "x", "--base-url", "http://a/v1", "--model", "a", "--max-concurrency", given)
+    assert result.exit_code == 0
+    assert gateway.body("POST /models")["max_concurrency"] == sent
+    shown = run(gateway, "model", "show", "alpha").stdout
+    assert "40 (auto)" in shown
+    assert "3 of 12 calls" in shown
 
 
 def test_models_are_found_by_id_and_by_their_only_name() -> None:

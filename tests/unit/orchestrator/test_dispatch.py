@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.orchestrator.dispatch import WINDOW_CAP, Claim, Pace, Rate, share, window
+from services.orchestrator.dispatch import WINDOW_CAP, Claim, Rate, share, window
 
 claims = st.lists(
     st.builds(Claim, st.integers(0, 500), st.integers(0, 100_000), st.integers(1, 100)), min_size=1, max_size=8
@@ -45,16 +45,6 @@ def test_grants_fill_the_window_and_never_more(size: int, claims: list[Claim]) -
     room = max(0, size - sum(claim.outstanding for claim in claims))
     assert sum(grants) == min(room, sum(claim.remaining for claim in claims))
     assert all(0 <= grant <= claim.remaining for grant, claim in zip(grants, claims, strict=True))
-
-
-def test_a_pace_of_sixty_a_minute_sends_one_a_second() -> None:
-    pace = Pace(60)
-    sent = [pace.allow(10, now) for now in (0.0, 0.5, 1.0, 1.5, 2.0, 10.0)]
-    assert sent == [1, 0, 1, 0, 1, 1]
-
-
-def test_without_a_pace_everything_goes() -> None:
-    assert Pace(None).allow(1000, 0.0) == 1000
 
 
 def test_the_rate_settles_at_what_lands() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from nats.js import JetStreamContext
 
-logger = logging.getLogger("assay.predictor")
+logger = logging.getLogger("assay.buckets")
 
 Changed = Callable[[str, bytes | None], Awaitable[None]]
 

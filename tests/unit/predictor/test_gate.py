@@ -1,0 +1,140 @@
+"""The gate: who may start a call, and when."""
+
+import asyncio
+
+import pytest
+
+from services.predictor.answers import Trouble
+from services.predictor.gate import SUSPECT_FAILING, SUSPECT_UNREACHABLE, Entry, Gate
+from shared.contracts import ModelStatus
+
+
+def never() -> bool:
+    return False
+
+
+async def entering(gate: Gate, count: int = 1) -> "list[asyncio.Task[Entry]]":
+    tasks = [asyncio.create_task(gate.enter(never)) for _ in range(count)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_an_open_gate_is_not_asked() -> None:
+    gate = Gate()
+    assert not gate.shut
+    assert await gate.enter(never) is Entry.CALL
+
+
+async def test_a_paused_model_holds_its_calls_until_it_runs() -> None:
+    gate = Gate()
+    gate.set_status(ModelStatus.UNREACHABLE, "connection refused")
+    assert gate.shut
+    assert gate.why == "the model is unreachable (connection refused)"
+    tasks = await entering(gate, 3)
+    assert gate.waiting == 3
+    gate.set_status(ModelStatus.RUNNING, "")
+    assert await asyncio.gather(*tasks) == [Entry.CALL] * 3
+    assert not gate.shut
+
+
+async def test_a_job_that_nobody_waits_for_leaves_at_once() -> None:
+    gate = Gate()
+    gate.set_status(ModelStatus.UNREACHABLE, "")
+    given_up: set[str] = set()
+    one = asyncio.create_task(gate.enter(lambda: "one" in given_up))
+    two = asyncio.create_task(gate.enter(lambda: "two" in given_up))
+    await asyncio.sleep(0)
+    given_up.add("one")
+    gate.wake()
+    assert await one is Entry.DROP
+    await asyncio.sleep(0)
+    assert not two.done()
+    gate.set_status(ModelStatus.RUNNING, "")
+    assert await two is Entry.CALL
+
+
+async def test_a_retry_after_holds_and_passes_and_only_a_longer_one_is_news() -> None:
+    gate = Gate()
+    assert gate.hold(0.05)
+    assert not gate.hold(0.01)
+    assert gate.shut
+    (task,) = await entering(gate)
+    assert not task.done()
+    assert await task is Entry.CALL
+    assert gate.held_s == 0
+    assert not gate.shut
+
+
+async def test_grants_let_in_as_many_as_they_are() -> None:
+    gate = Gate()
+    gate.pace(True)
+    tasks = await entering(gate, 5)
+    gate.grant(2)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sum(task.done() for task in tasks) == 2
+    assert (gate.waiting, gate.tokens) == (3, 0)
+    gate.grant(4)
+    await asyncio.gather(*tasks)
+    assert gate.tokens == 1
+    gate.pace(False)
+    assert not gate.shut
+
+
+@pytest.mark.parametrize(
+    ("trouble", "enough"),
+    [
+        (Trouble.UNREACHABLE, SUSPECT_UNREACHABLE),
+        (Trouble.FAILING, SUSPECT_FAILING),
+        (Trouble.OVERLOADED, SUSPECT_FAILING),
+    ],
+)
+async def test_failures_in_turn_are_suspicious_and_an_answer_clears_it(trouble: Trouble, enough: int) -> None:
+    gate = Gate()
+    for _ in range(enough - 1):
+        gate.failed(trouble, first=True)
+    assert not gate.down
+    gate.failed(trouble, first=True)
+    assert gate.down
+    assert gate.shut
+    gate.answered()
+    assert not gate.down
+    assert not gate.shut
+
+
+async def test_a_sample_that_fails_again_and_again_is_no_evidence() -> None:
+    gate = Gate()
+    for _ in range(100):
+        gate.failed(Trouble.FAILING, first=False)
+    assert not gate.shut
+
+
+async def test_a_trial_lets_one_through_and_tells_what_came_of_it() -> None:
+    gate = Gate()
+    gate.set_status(ModelStatus.UNREACHABLE, "")
+    assert gate.start_trial() is None
+    tasks = await entering(gate, 3)
+    trial = gate.start_trial()
+    assert trial is not None
+    await asyncio.sleep(0)
+    assert [task.done() for task in tasks] == [True, False, False]
+    assert await tasks[0] is Entry.TRIAL
+    gate.trial_ended("HTTP 500")
+    assert await trial == "HTTP 500"
+    again = gate.start_trial()
+    assert again is not None
+    gate.answered()
+    assert await again is None
+    gate.abandon()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert tasks[2].cancelled()
+
+
+async def test_a_trial_whose_call_is_cancelled_before_it_began_has_ended() -> None:
+    gate = Gate()
+    gate.set_status(ModelStatus.UNREACHABLE, "")
+    (task,) = await entering(gate)
+    trial = gate.start_trial()
+    assert trial is not None
+    task.cancel()
+    assert await trial == "the trial call was given up"
