@@ -16,8 +16,8 @@ help: ## this list
 demo: $(STAMP) ## evaluate the sample models on the sample environment and show the scores
 	@$(BIN)/python -m assay.demo
 
-test: lint ## lint and the whole test suite
-	@$(BIN)/python -m pytest
+test: lint ## lint and the whole test suite, several files at once
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(STAMP) ## lint, format and type checks
 	@$(BIN)/ruff check .
