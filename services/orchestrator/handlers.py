@@ -183,7 +183,7 @@ class Orchestrator:
         while True:
             await asyncio.sleep(RENEW_S)
             try:
-                await self._store.renew()
+                await self._store.renew({run.id: run.document["epoch"] for run in self._runs.values()})
                 for evaluation_id in await self._store.cancel_requests():
                     if run := self._runs.get(evaluation_id):
                         run.cancel()

@@ -4,6 +4,7 @@ An evaluation belongs to one orchestrator while its lease lasts. Each take-over 
 slow finds that its writes match nothing and lets go.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pymongo import ReplaceOne, ReturnDocument
@@ -38,9 +39,15 @@ class Store:
             return_document=ReturnDocument.AFTER,
         )
 
-    async def renew(self) -> None:
-        """Prolong every lease of this process."""
-        await self._evaluations.update_many({"owner": self.owner, "open": True}, [{"$set": {"lease_until": _EXPIRY}}])
+    async def renew(self, held: Mapping[str, int]) -> None:
+        """Prolong the leases of the evaluations that this process drives, given with their epochs.
+
+        Not of all that have its name: of a claim whose answer was lost nobody here knows, and it must run out to be claimed again.
+        """
+        if held:
+            driven = [{"_id": evaluation_id, "epoch": epoch} for evaluation_id, epoch in held.items()]
+            query = {"owner": self.owner, "open": True, "$or": driven}
+            await self._evaluations.update_many(query, [{"$set": {"lease_until": _EXPIRY}}])
 
     async def release(self) -> None:
         """At a clean stop: others need not wait for the leases to run out."""

@@ -65,10 +65,14 @@ async def test_indexes_are_made_and_mended(stores: Settings) -> None:
         await mongo.provision(database)
         # The same key with another option, as an older version might have left it.
         await database["results"].drop_indexes()
-        await database["results"].create_index([("evaluation", 1), ("index", 1), ("sample", 1)], unique=False)
+        await database["results"].create_index([("evaluation", 1), ("index", 1), ("sample", 1)], unique=True)
+        await database["evaluations"].drop_indexes()
+        await database["evaluations"].create_index([("number", -1)], unique=False)
         await mongo.provision(database)
-        indexes = await database["results"].index_information()
-        assert indexes["evaluation_1_index_1_sample_1"]["unique"]
+        results = await database["results"].index_information()
+        assert "unique" not in results["evaluation_1_index_1_sample_1"]
+        evaluations = await database["evaluations"].index_information()
+        assert evaluations["number_-1"]["unique"]
     finally:
         await client.drop_database("assay_indexes")
         client.close()
