@@ -23,7 +23,7 @@ from gateway.parts import Parts
 from gateway.stream import LiveRead
 from gateway.wire import Wire
 from shared.secrets import Cipher, load_cipher
-from shared.service import Service, collect_less, set_up_logging, until_up
+from shared.service import Service, collect_less, end, set_up_logging, until_up
 from shared.settings import Settings, load_settings
 from shared.storage import mongo
 from shared.storage.objects import Objects, ObjectStoreError
@@ -63,9 +63,7 @@ def create_app(settings: Settings, keys: Keyring) -> FastAPI:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(tasks)
             if parts.connected:
                 with suppress(Exception):  # a connection that is broken cannot be drained
                     await asyncio.wait_for(service.broker.stop(), STOP_TIMEOUT_S)

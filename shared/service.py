@@ -10,7 +10,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -160,9 +160,7 @@ class Service:
 
     async def stop_background(self) -> None:
         """Cancel what `spawn` has started, and wait for it."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await end(self._background)
 
     async def health(self) -> dict[str, Any]:
         """A round trip to each part: `{service, instance, parts: {name: "ok" or what is wrong}}`."""
@@ -200,6 +198,17 @@ def collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel and wait. More than once where it must be: `asyncio.wait_for` loses a cancellation that comes in the moment in which
+    what it waits for ends (CPython issue 86296), and nats-py connects through it, again and again while the server is away.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)
 
 
 async def until_up(action: Callable[[], Awaitable[Any]], part: str, pause_s: float = 0.5) -> Any:
