@@ -16,7 +16,6 @@ from bench.fixtures import MODEL, SLUG, Bench
 from bench.loops import aiohttp_loop, timed
 from services.orchestrator.samples import Jobs
 from services.predictor.endpoint import Endpoint
-from services.predictor.handlers import LINGER_S
 from services.scorer.landing import land, result
 from services.scorer.scorers import score
 from shared.contracts import ChatMessage, Job, ModelEndpoint, Outcome, Prediction, Usage
@@ -187,9 +186,8 @@ async def broker_costs(settings: Settings, predictions: Sequence[Prediction], ro
     payloads = [prediction.model_dump_json(exclude_defaults=True).encode() for prediction in predictions]
     numbers = iter(range(10**9))
     async with broker(settings) as (nc, js):
-        publisher, lingering = Publisher(nc), Publisher(nc, LINGER_S)
+        publisher = Publisher(nc)
         await publisher.start()
-        await lingering.start()
 
         async def publish_batches() -> None:
             for start in range(0, len(payloads), BATCH):
@@ -202,7 +200,7 @@ async def broker_costs(settings: Settings, predictions: Sequence[Prediction], ro
 
             async def work() -> None:
                 for payload in left:
-                    await lingering.publish(SUBJECT, payload, str(next(numbers)))
+                    await publisher.publish(SUBJECT, payload, str(next(numbers)))
 
             await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
 

@@ -30,16 +30,10 @@ class NotTaken(AssayError):
 
 
 class Publisher:
-    """Publishes through one connection.
+    """Publishes through one connection."""
 
-    Args:
-        linger_s: how long a message may wait for others, in seconds, to be sent and acknowledged together with them: a wake-up of
-            either side costs more than a message.
-    """
-
-    def __init__(self, nc: Client, linger_s: float = 0.0) -> None:
+    def __init__(self, nc: Client) -> None:
         self._nc = nc
-        self._linger_s = linger_s
         self._inbox = nc.new_inbox()
         self._subscription: Subscription | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -88,8 +82,6 @@ class Publisher:
     async def _send(self) -> None:
         while True:
             await self._some.wait()
-            if self._linger_s:
-                await asyncio.sleep(self._linger_s)
             self._some.clear()
             outgoing, self._outgoing = self._outgoing, []
             for subject, payload, reply, headers in outgoing:

@@ -23,9 +23,6 @@ logger = logging.getLogger("assay.predictor")
 DRAIN_S = 8.0
 """How long calls under way may still take at a stop. The rest is handed back and called again elsewhere."""
 
-LINGER_S = 0.002
-"""How long a prediction waits for others to be published with it: nothing beside a call, and half of what a publish costs."""
-
 
 class Predictor:
     """The workers of all models, one each."""
@@ -39,7 +36,7 @@ class Predictor:
         self._states: dict[str, PacingState] = {}
         self._dropped: dict[str, float] = {}  # evaluation -> up to which round its jobs are void
         self._notes = Notes()
-        self._publisher = Publisher(service.nc, LINGER_S)
+        self._publisher = Publisher(service.nc)
 
     async def start(self) -> None:
         await self._publisher.start()

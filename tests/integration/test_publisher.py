@@ -15,9 +15,7 @@ from shared.settings import Settings
 
 
 @asynccontextmanager
-async def publishing(
-    stores: Settings, linger_s: float = 0.0, max_msgs: int = -1
-) -> AsyncIterator[tuple[Publisher, JetStreamContext, str]]:
+async def publishing(stores: Settings, max_msgs: int = -1) -> AsyncIterator[tuple[Publisher, JetStreamContext, str]]:
     """A publisher and a stream of its own, whose name is its subject too."""
     name = f"T{uuid4().hex}"
     token = stores.nats_token
@@ -33,7 +31,7 @@ async def publishing(
             duplicate_window=30.0,
         )
     )
-    publisher = Publisher(nc, linger_s)
+    publisher = Publisher(nc)
     await publisher.start()
     try:
         yield publisher, js, name
@@ -48,10 +46,9 @@ async def stored(js: JetStreamContext, stream: str) -> list[bytes | None]:
     return [(await js.get_msg(stream, seq)).data for seq in range(state.first_seq, state.last_seq + 1)]
 
 
-@pytest.mark.parametrize("linger_s", [0.0, 0.002])
-async def test_what_is_acknowledged_is_stored_once_and_in_order(stores: Settings, linger_s: float) -> None:
+async def test_what_is_acknowledged_is_stored_once_and_in_order(stores: Settings) -> None:
     payloads = [b"%d" % number for number in range(500)]
-    async with publishing(stores, linger_s) as (publisher, js, subject):
+    async with publishing(stores) as (publisher, js, subject):
         await publisher.publish_all([(subject, payload, f"id-{payload.decode()}") for payload in payloads])
         assert await stored(js, subject) == payloads
         await publisher.publish_all([(subject, payload, f"id-{payload.decode()}") for payload in payloads[:100]])
