@@ -87,12 +87,20 @@ class Building:
     async def _write_files(self, folder: Path, evaluation: Document, metrics: Document) -> dict[str, Path]:
         public = evaluation_view(evaluation).model_dump(mode="json")
         writer = FileSetWriter(folder, public, await self._manifest(evaluation), metrics)
+        writing: asyncio.Task[None] | None = None
         try:
             async for batch in self._rows(evaluation):
-                # In a thread: tens of thousands of rows would keep the process from saying that it is alive.
-                await asyncio.to_thread(_add, writer, batch)
+                # While one batch is written the next one is read. In a thread: tens of thousands of rows would keep the process
+                # from saying that it is alive.
+                if writing:
+                    await writing
+                writing = asyncio.create_task(asyncio.to_thread(_add, writer, batch))
+            if writing:
+                await writing
             paths = dict(await asyncio.to_thread(writer.close))
         except BaseException:
+            if writing:
+                await asyncio.wait([writing])  # a thread cannot be stopped, and still writes into the files
             writer.discard()
             raise
         output = folder / "scoring_output.zip"
