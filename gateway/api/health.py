@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -19,6 +20,9 @@ router = APIRouter(tags=["health"])
 
 ASK_S = 4.5
 """A service takes up to 3 s to find out that a part of its own hangs; the answer must be there within 5."""
+
+
+AGAIN_S = 0.4
 
 
 class NotReady(Unavailable):
@@ -39,6 +43,10 @@ async def healthz() -> dict[str, str]:
 async def readyz(parts: PartsOf) -> JSONResponse:
     """A round trip to each part, all at once, within 5 s. A service is ready when one replica of it finds all its parts."""
     own, *services = await asyncio.gather(parts.service.health(), *(service_state(parts, name) for name in SERVICES))
+    if any(state != "ok" for state in services):
+        # What went away while the services were asked is the reason, and is to be named.
+        with suppress(TimeoutError):
+            own = await asyncio.wait_for(parts.service.health(), AGAIN_S)
     states = {**own["parts"], **dict(zip(SERVICES, services, strict=True))}
     failing = [f"{name} {state}" for name, state in states.items() if state != "ok"]
     if failing:

@@ -48,7 +48,10 @@ def test_a_full_disk(disk: Path) -> None:
         running.endpoint.behave(latency_ms=30)
         started = running.evaluate("word-problems", [model], phase="test")
         running.endpoint.wait(requests=100)
+        # Nothing comes to its end before the disk is full.
+        running.endpoint.gate(closed=True)
         filling = fill(disk)
+        running.endpoint.gate(closed=False)
         named = ""
         deadline = time.monotonic() + 60
         while not any(part in named for part in ("nats", "mongodb", "objects")):
