@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-REFILL_S = 0.5
+REFILL_S = 0.2
 """From a landed result to the job that takes its place, at worst under load: scorer's batch, hint, query, publish."""
 
 WINDOW_CAP = 20_000

@@ -15,7 +15,7 @@ def test_the_window_is_twice_the_concurrency_where_calls_are_long() -> None:
 
 
 def test_the_window_widens_where_calls_are_shorter_than_a_refill() -> None:
-    assert window(64, landed_per_s=4000) == 64 + 2000
+    assert window(64, landed_per_s=4000) == 64 + 800
 
 
 def test_the_window_has_an_end() -> None:
@@ -56,7 +56,7 @@ def test_the_rate_settles_at_what_lands() -> None:
 
 def test_an_orchestrators_part_of_the_window() -> None:
     assert window(64, landed_per_s=120, part=0.25) == 32
-    assert window(64, landed_per_s=4000, part=0.25) == 16 + 500
+    assert window(64, landed_per_s=4000, part=0.25) == 16 + 200
     assert window(1, landed_per_s=0, part=0.01) == 1
     assert window(4096, landed_per_s=1e9, part=0.5) == WINDOW_CAP // 2
 
