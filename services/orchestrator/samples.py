@@ -28,7 +28,7 @@ class Jobs:
     """Makes the jobs of one round of an evaluation.
 
     Written from what is stored, without a `Job` object for each: that would validate what was validated when it was stored, and costs
-    four times as much. The contract tests read them back.
+    four times as much. `tests/unit/orchestrator/test_samples.py` reads them back.
     """
 
     def __init__(self, evaluation: dict[str, Any], dispatch: int) -> None:
