@@ -9,7 +9,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from services.orchestrator.addresses import check_base_url
-from services.orchestrator.pacing import Pacing, announce, first_state, mirrored
+from services.orchestrator.pacing import Pacing, first_state, mirrored
 from services.orchestrator.state import now
 from shared import subjects
 from shared.contracts import ACTIVE, ModelEndpoint, ModelStatus, ProbeAnswer
@@ -50,8 +50,8 @@ class Models:
         state = first_state(_endpoint(document), ModelStatus(document["status"]), document["status_detail"])
         document.update(mirrored(state))
         await self._models.replace_one({"_id": model_id}, document, upsert=True)
+        await self._pacing.tell(model_id)
         await self.publish(document)
-        await announce(self._js, document)
         return document
 
     async def get(self, model_id: str) -> Document:
@@ -71,7 +71,6 @@ class Models:
             await self._found(document)
         await self._models.update_one({"_id": model_id}, {"$set": changes})
         await self.publish(document)
-        await announce(self._js, document)
         return document
 
     async def delete(self, model_id: str) -> None:
@@ -91,14 +90,10 @@ class Models:
         """Ask a predictor to ask the endpoint now; the status follows the answer."""
         document = await self.get(model_id)
         found = await self._ask(document)
-        changed = found["status"] != document["status"]
-        if changed and not await self._found({**document, **found}):
+        if found["status"] != document["status"] and not await self._found({**document, **found}):
             found = {"latency_ms": found["latency_ms"]}
-            changed = False
         document.update(found)
         await self._models.update_one({"_id": model_id}, {"$set": found})
-        if changed:
-            await announce(self._js, document)
         return document
 
     async def concurrency(self, model_id: str) -> int:

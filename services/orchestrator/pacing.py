@@ -61,16 +61,20 @@ class Pacing:
                     self._changed.setdefault(model_id, state)
 
     async def _bring_up_to_date(self, model_id: str, state: PacingState) -> None:
+        """First the document, then the event: who hears of it and looks finds it so."""
+        newer = {"_id": model_id, "$or": [{"pacing.at": {"$exists": False}}, {"pacing.at": {"$lt": state.at}}]}
+        await self._models.update_one(newer, {"$set": mirrored(state)})
+        await self.tell(model_id)
+
+    async def tell(self, model_id: str) -> None:
+        """Announce what a model's document says, unless that was the last thing told."""
         document = await self._models.find_one({"_id": model_id})
         if document is None:
             return
-        known = document.get("pacing") or {}
-        if known.get("at", 0.0) >= state.at:
-            return
-        if document["status"] != state.status or known.get("limit", state.limit) != state.limit:
-            await announce(self._js, document, state)
-        newer = {"_id": model_id, "$or": [{"pacing.at": {"$exists": False}}, {"pacing.at": {"$lt": state.at}}]}
-        await self._models.update_one(newer, {"$set": mirrored(state)})
+        telling = {"status": document["status"], "limit": document["pacing"]["limit"]}
+        if document.get("announced") != telling:
+            await _announce(self._js, document)
+            await self._models.update_one({"_id": model_id}, {"$set": {"announced": telling}})
 
     async def ensure(self, endpoint: ModelEndpoint, status: ModelStatus, detail: str) -> None:
         """A state for a model that has none yet."""
@@ -135,18 +139,15 @@ def mirrored(state: PacingState) -> Document:
     }
 
 
-async def announce(js: JetStreamContext, document: Document, state: PacingState | None = None) -> None:
-    """`assay.model.status`: of a document, or of the newer state that it is about to take."""
-    status = state.status if state else document["status"]
-    detail = state.detail if state else document["status_detail"]
-    limit = state.limit if state else (document.get("pacing") or {}).get("limit")
-    if state and document["status"] == state.status:
+async def _announce(js: JetStreamContext, document: Document) -> None:
+    """`assay.model.status`: what a document says by now, beside what was last announced of it."""
+    status, detail, limit = document["status"], document["status_detail"], document["pacing"]["limit"]
+    if (document.get("announced") or {}).get("status") == status:
         message = f"{document['name']}: {limit} calls at once"
     else:
         message = f"{document['name']}: {status} ({detail})"
-    at = state.at if state else now().timestamp()
     event = Event(
-        id=f"{document['_id']}:{status}:{at:.3f}",
+        id=f"{document['_id']}:{status}:{document['pacing']['at']:.3f}",
         source=SOURCE,
         type="assay.model.status",
         subject=f"models/{document['_id']}",
