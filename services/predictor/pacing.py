@@ -42,7 +42,8 @@ BLAMED_SHARE = 0.2
 BLAME_S = 60.0
 """How long refusals that two decreases did not lessen are taken as no matter of the limit."""
 
-MIN_SPAN_S = 0.5
+MIN_SPAN_S = 0.25
+"""One report of each replica is enough while doubling: the search is paid for in calls that are not made."""
 HOLD_SPAN_S = 1.0
 MIN_CALLS = 10
 
