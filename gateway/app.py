@@ -21,6 +21,8 @@ from gateway.exchange import Exchange
 from gateway.live import Feed
 from gateway.parts import Parts
 from gateway.stream import LiveRead
+from gateway.web import errors
+from gateway.web.routes import ROUTERS
 from gateway.wire import Wire
 from shared.secrets import Cipher, load_cipher
 from shared.service import Service, collect_less, end, set_up_logging, until_up
@@ -80,14 +82,17 @@ def create_app(settings: Settings, keys: Keyring) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    problems.install(app)
+    app.state.keys = keys
+    problems.install(app, errors.show)
     openapi.install(app)
     app.add_middleware(Guard, keys=keys)
-    app.add_middleware(Exchange)
+    app.add_middleware(Exchange, show=errors.show)
     app.include_router(health.router)
     for module in (environments, models, evaluations, results, files, events, parked):
         app.include_router(module.router, prefix="/v1")
     app.include_router(events.sockets, prefix="/v1")
+    for router in ROUTERS:
+        app.include_router(router)
     return app
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: API keys with roles, and where there are none, what keeps foreign web pages out.
+"""Who may do what: API keys with roles, a browser's sessions, and where there are no keys, what keeps foreign web pages out.
 
 Without keys only a loopback address is served, but a web page open in a browser on the machine reaches that too: by a form or
 websocket of another origin, or by a host name that it points at 127.0.0.1 (DNS rebinding). So the name that was asked for must
@@ -8,16 +8,17 @@ be a loopback one, and a browser's `Origin` must be the gateway's own.
 import hashlib
 import hmac
 import ipaddress
+import time
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.requests import HTTPConnection, Request, cookie_parser
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -28,6 +29,12 @@ from shared.settings import Settings
 SUBPROTOCOL = "assay.events"
 _KEY_SUBPROTOCOL = "assay.bearer."
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+SESSION_COOKIE = "assay_session"
+SESSION_S = 7 * 86400
+
+OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/sign-in", "/sign-out", "/favicon.ico"})
+"""What needs no key, beside `/static/`."""
 
 
 class SetupError(AssayError):
@@ -69,9 +76,32 @@ class Keyring:
                 found = role
         return found
 
+    def role_of_session(self, session: str, now: float) -> Role | None:
+        """The role of the key that a session stands for; None where it is over, forged, or its key is no longer known."""
+        expires, _, signature = session.partition(".")
+        if not (expires.isascii() and expires.isdecimal() and len(expires) < 16 and now < int(expires)):
+            return None
+        found = None
+        for known, role in self._hashes:
+            if hmac.compare_digest(_sign(known, expires).encode(), signature.encode()):
+                found = role
+        return found
+
 
 def _hash(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
+
+
+def _sign(key_hash: bytes, expires: str) -> str:
+    return hmac.new(key_hash, b"assay session " + expires.encode(), hashlib.sha256).hexdigest()
+
+
+def new_session(keys: Keyring, key: str) -> str | None:
+    """A session for a browser that has shown a key: `<expires>.<signature>`; None where the key is not known."""
+    if keys.role(key) is None:
+        return None
+    expires = str(int(time.time()) + SESSION_S)
+    return f"{expires}.{_sign(_hash(key), expires)}"
 
 
 def is_loopback(host: str) -> bool:
@@ -104,10 +134,15 @@ def foreign(method: str | None, headers: Headers) -> str | None:
         name = ""
     if not is_loopback(name):
         return "without API keys the gateway answers only to a loopback name such as localhost; Host is another"
-    origin = headers.get("origin")
-    if method not in _SAFE_METHODS and origin is not None and origin.partition("://")[2].lower() != host.lower():
+    if of_another_page(method, headers):
         return "without API keys the gateway takes this only from its own pages; Origin is another"
     return None
+
+
+def of_another_page(method: str | None, headers: Headers) -> bool:
+    """Whether a page of another origin sends what may change or reveal something (`method` is None for a websocket)."""
+    origin, host = headers.get("origin"), headers.get("host", "")
+    return method not in _SAFE_METHODS and origin is not None and origin.partition("://")[2].lower() != host.lower()
 
 
 def given_key(headers: Headers, subprotocols: list[str]) -> str | None:
@@ -129,34 +164,60 @@ def chosen_subprotocol(offered: list[str]) -> str | None:
 
 
 class Guard:
-    """ASGI middleware: lets nobody under `/v1` without a key, before anything of the body is read, and notes the role."""
+    """ASGI middleware: lets nobody in without a key or a session, before anything of the body is read, and notes the role."""
 
     def __init__(self, app: ASGIApp, keys: Keyring) -> None:
         self._app = app
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and scope["path"].startswith("/v1"):
+        if scope["type"] in ("http", "websocket"):
+            state = scope.setdefault("state", {})
             try:
-                scope.setdefault("state", {})["role"] = self._admit(scope)
+                state["role"], state["signed_in"] = self._admit(scope)
             except Problem as problem:
-                await _refuse(respond(problem), scope, receive, send)
-                return
+                path = scope["path"]
+                if path in OPEN or path.startswith("/static/"):
+                    state["role"], state["signed_in"] = None, False
+                elif isinstance(problem, Unauthorized) and wants_page(scope):
+                    query = scope["query_string"].decode("latin-1")
+                    here = quote(f"{path}?{query}" if query else path, safe="/")
+                    await RedirectResponse(f"/sign-in?next={here}", 303)(scope, receive, send)
+                    return
+                else:
+                    await _refuse(respond(problem), scope, receive, send)
+                    return
         await self._app(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> Role:
+    def _admit(self, scope: Scope) -> tuple[Role, bool]:
+        """The role, and whether it comes from a session."""
         headers = Headers(scope=scope)
         if not self._keys:
             if reason := foreign(scope.get("method"), headers):
                 raise Forbidden(reason)
-            return Role.ADMIN
+            return Role.ADMIN, False
         key = given_key(headers, scope.get("subprotocols", []))
-        if key is None:
-            raise Unauthorized("an API key is needed: Authorization: Bearer <key>")
-        role = self._keys.role(key)
+        if key is not None:
+            role = self._keys.role(key)
+            if role is None:
+                raise Unauthorized("this API key is not known")
+            return role, False
+        session = cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE)
+        role = self._keys.role_of_session(session, time.time()) if session else None
         if role is None:
-            raise Unauthorized("this API key is not known")
-        return role
+            raise Unauthorized("an API key is needed: Authorization: Bearer <key>")
+        if of_another_page(scope.get("method"), headers):
+            raise Forbidden("a session is taken only from the gateway's own pages; Origin is another")
+        return role, True
+
+
+def wants_page(scope: Scope) -> bool:
+    """Whether a person's browser asks for a page, rather than a program for the API."""
+    return (
+        scope["type"] == "http"
+        and not scope["path"].startswith("/v1")
+        and "text/html" in Headers(scope=scope).get("accept", "")
+    )
 
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.problems import from_exception, respond
+from gateway.problems import Show, from_exception
 
 logger = logging.getLogger("assay.gateway")
 
@@ -31,8 +31,9 @@ def allow_body(request: Request, limit: int, why: str) -> None:
 class Exchange:
     """ASGI middleware around everything else."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, show: Show) -> None:
         self._app = app
+        self._show = show
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,7 +59,7 @@ class Exchange:
             frames = "".join(traceback.format_tb(error.__traceback__)) if problem.status == 500 else ""
             logger.error("%s %s: %s\n%s", scope["method"], scope["path"], type(error).__name__, frames)
             if not started:
-                await respond(problem)(scope, receive, answer)
+                await self._show(Request(scope), problem)(scope, receive, answer)
 
 
 class _Body:

@@ -4,7 +4,7 @@ Beside `shared.errors` the gateway has three problems of HTTP alone: 401, 403 an
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from shared.errors import BadRequest, FieldError, Invalid, NotFound, Problem, TooLarge, Unavailable
 from shared.storage.mongo import OUTAGES
@@ -83,26 +84,30 @@ def from_exception(error: Exception) -> Problem:
     return Problem("something unforeseen went wrong; the gateway's log says what")
 
 
-def install(app: FastAPI) -> None:
+Show = Callable[[Request, Problem], Response]
+"""A problem as whoever asked wants it: JSON, or a page."""
+
+
+def install(app: FastAPI, show: Show) -> None:
     """Register the handlers. What is unforeseen is left to `gateway.exchange`, which also logs it."""
 
-    async def known(request: Request, error: Exception) -> JSONResponse:
+    async def known(request: Request, error: Exception) -> Response:
         problem = from_exception(error)
         if problem.status >= 500:
             cause = error.__cause__ or error
             text = "%s %s: %d %s (%s)"
             logger.warning(text, request.method, request.url.path, problem.status, problem.detail, type(cause).__name__)
-        return respond(problem)
+        return show(request, problem)
 
-    async def invalid(request: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return respond(from_request_validation(error.errors()))
+        return show(request, from_request_validation(error.errors()))
 
-    async def http(request: Request, error: Exception) -> JSONResponse:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         kind = _OF_HTTP.get(error.status_code)
         if kind is NotFound:
-            return respond(NotFound(f"there is no {request.url.path}"))
+            return show(request, NotFound(f"there is no {request.url.path}"))
         if kind is MethodNotAllowed:
             allowed = (error.headers or {}).get("Allow", "")
             detail = f"{request.method} is not possible here, only {allowed}"

@@ -15,6 +15,7 @@ from jinja2.environment import TemplateModule
 from markupsafe import Markup, escape
 
 from shared.contracts import Outcome
+from shared.texts import clip, count, duration, percent, plain, visible
 
 Record = Mapping[str, Any]
 
@@ -26,8 +27,6 @@ CELL_CHARS = 300
 SHORT_CHARS = 120
 TEXT_CHARS = 20_000
 
-# C0 and C1 controls but for tab and newline, bidi embeddings, overrides and isolates, lone surrogates, noncharacters.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _BLANKS = re.compile(r"\s+")
 # What is known to be harmless is marked as such, here and in what the number filters give: it need not be looked through.
 _STATES = {
@@ -92,47 +91,6 @@ class ReportWriter:
     def _write(self, macro: str, **values: Any) -> None:
         data = getattr(self._template, macro)(**values).encode()
         self._size += self._out.write(data)
-
-
-def visible(value: Any) -> Any:
-    """A text with what cannot be seen made visible: a control, a bidi override, a lone surrogate as `[U+202E]`.
-
-    Anything but a text, and what is markup already, is left as it is.
-    """
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return _UNSEEN.sub(_code_point, value.replace("\r\n", "\n"))
-
-
-def _code_point(match: re.Match[str]) -> str:
-    return f"[U+{ord(match[0]):04X}]"
-
-
-def clip(text: str, limit: int) -> str:
-    """At most `limit` characters, the last of them an ellipsis where something is missing."""
-    return text if len(text) <= limit else text[: limit - 1] + "\u2026"
-
-
-def percent(rate: float | None) -> str:
-    """0.26 as `26.00%`."""
-    return "\u2014" if rate is None else f"{rate * 100:.2f}%"
-
-
-def duration(milliseconds: float | None) -> str:
-    """As `812 ms` below a second and `1.24 s` from there on, with a space that does not break."""
-    if milliseconds is None:
-        return "\u2014"
-    return f"{milliseconds:.0f}\u00a0ms" if milliseconds < 999.5 else f"{milliseconds / 1000:,.2f}\u00a0s"
-
-
-def count(number: float | None) -> str:
-    """12345 as `12,345`."""
-    return "\u2014" if number is None else f"{number:,.0f}"
-
-
-def plain(number: float | None) -> str:
-    """A metric of unknown unit, to 4 places."""
-    return "\u2014" if number is None else f"{number:,.4f}".rstrip("0").rstrip(".")
 
 
 def summarize(metrics: Record) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.artifacts.report import TEXT_CHARS, ReportWriter, case_view, clip, duration, percent, summarize, visible
+from services.artifacts.report import TEXT_CHARS, ReportWriter, case_view, summarize
 from tests.unit.artifacts.rows import evaluation, item, metrics, result, without_answer, wrong
 
 VOID = {"meta", "input", "link", "br", "img", "hr"}
@@ -172,13 +172,6 @@ def test_what_cannot_be_seen_is_made_visible() -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\uffff]", data.decode())
 
 
-def test_visible_keeps_ordinary_text_of_any_script() -> None:
-    text = "tab\t line\n \u05e9\u05dc\u05d5\u05dd \u200f \u4f60\u597d e\u0301 \U0001f600"
-    assert visible(text) == text
-    assert visible("a\r\nb") == "a\nb"
-    assert visible(3) == 3
-
-
 def test_the_table_is_clipped_and_the_details_say_what_is_missing() -> None:
     long = "W" * (TEXT_CHARS + 1234)
     page = Page(render([(item(0, input=long), [wrong(0, output=long, prediction=long)])]))
@@ -269,9 +262,3 @@ def test_calls_and_first_tokens_are_shown_where_they_are_known() -> None:
     assert "First token, median 120 ms 95th percentile 240 ms" in text
     assert "Calls 1,104 4 of them retries" in text
     assert "First token" not in Page(render([], metrics(ttft_ms=None))).text
-
-
-def test_numbers_as_a_person_reads_them() -> None:
-    assert [percent(0.26), percent(1 / 3), percent(None)] == ["26.00%", "33.33%", "\u2014"]
-    assert [duration(812.4), duration(999.6), duration(1240)] == ["812\u00a0ms", "1.00\u00a0s", "1.24\u00a0s"]
-    assert [clip("abcd", 4), clip("abcde", 4)] == ["abcd", "abc\u2026"]

@@ -1,0 +1,40 @@
+"""Debian's Chromium: the one on PATH, else unpacked into a private folder with the libraries and fonts that it needs."""
+
+import os
+import shutil
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from deploy.embedded.parts import debian_package
+
+ARGUMENTS = (
+    "--no-sandbox",  # tests run as root in containers, where Chromium's own sandbox cannot start
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>{folder}/usr/share/fonts</dir><dir>/usr/share/fonts</dir><cachedir>{folder}/fontcache</cachedir></fontconfig>
+"""
+
+
+def find_chromium() -> tuple[Path, dict[str, str]]:
+    """The program, and the environment that it is to be started with."""
+    found = shutil.which("chromium")
+    if found:
+        return Path(found), dict(os.environ)
+    folder = debian_package("chromium", print, with_dependencies=True)
+    fonts = folder / "fonts.conf"
+    fonts.write_text(FONTS.format(folder=escape(str(folder))))
+    # Some packages keep libraries in folders of their own, which they find by an absolute path where they are installed.
+    libraries = sorted({path.parent for root in ("lib", "usr/lib") for path in (folder / root).rglob("*.so*")})
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": ":".join(map(str, libraries)),
+        "FONTCONFIG_FILE": str(fonts),
+    }
+    return folder / "usr/lib/chromium/chromium", environment

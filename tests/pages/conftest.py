@@ -1,0 +1,34 @@
+"""A real browser on the real stack."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.pages.chromium import ARGUMENTS, find_chromium
+from tests.pages.visitor import Visitor
+from tests.running import RunningStack
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program, environment = find_chromium()
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS, env={**environment})
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, stack: RunningStack) -> Iterator[Callable[..., Visitor]]:
+    """Opens a browser window on the stack: `visit(width=1440, dark=False)`. At the end of the test each must have behaved."""
+    visitors: list[Visitor] = []
+
+    def open_window(**settings: object) -> Visitor:
+        visitor = Visitor(browser, stack.url, **settings)  # type: ignore[arg-type]
+        visitors.append(visitor)
+        return visitor
+
+    yield open_window
+    for visitor in visitors:
+        visitor.close()
