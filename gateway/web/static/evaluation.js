@@ -1,0 +1,1 @@
+// The frame of an evaluation's page.
