@@ -44,6 +44,8 @@ BLAME_S = 60.0
 
 MIN_SPAN_S = 0.25
 """One report of each replica is enough while doubling: the search is paid for in calls that are not made."""
+GONE_S = 1.0
+"""A replica that has not reported for so long, four times its pause, is not waited for."""
 HOLD_SPAN_S = 1.0
 MIN_CALLS = 10
 
@@ -295,6 +297,7 @@ class Window:
 
     def __init__(self) -> None:
         self._latency_s = 0.25
+        self._heard_at: dict[str, float] = {}  # replica -> its last report
         self.begin()
 
     def begin(self, settled_at: float = 0.0) -> None:
@@ -316,6 +319,8 @@ class Window:
         self._refusals_at = self._settled_at if lowered else now
 
     def add(self, report: PacingReport, now: float) -> None:
+        self._heard_at[report.replica] = now
+        self._heard_at = {replica: at for replica, at in self._heard_at.items() if now - at < GONE_S}
         if report.ok:
             self._latency_s = report.ok_s / report.ok
         began = now - report.span_s
@@ -336,7 +341,8 @@ class Window:
         spans = self._spans or self._first_spans
         in_flight = {replica: busy / seconds for replica, (seconds, busy) in spans.items() if seconds}
         return Interval(
-            seconds=max((seconds for seconds, _ in self._spans.values()), default=0.0),
+            # The replica that told least: without it the calls in flight would be a part of them.
+            seconds=min((self._spans.get(replica, [0.0])[0] for replica in self._heard_at), default=0.0),
             ok=self._answered,
             refused=self._refused,
             timeouts=self._timeouts,

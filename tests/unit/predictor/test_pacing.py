@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from services.predictor.pacing import FIRST_TRY_S, Interval, Law, Phase, decide, law_for
-from shared.contracts import ModelEndpoint
+from services.predictor.pacing import FIRST_TRY_S, GONE_S, Interval, Law, Phase, Window, decide, law_for
+from shared.contracts import ModelEndpoint, PacingReport
 from tests.unit.predictor.simulation import Simulation, batching, bending, refusing, unreliable
 
 
@@ -158,3 +158,30 @@ def test_changed_settings_begin_anew_and_the_same_ones_go_on() -> None:
     assert (lower.limit, lower.ceiling) == (20, 20)
     assert law_for(model("auto")).limit == 8
     assert law_for(model(64), fixed(16).model_dump(mode="json")) == fixed(64)
+
+
+def report(replica: str) -> PacingReport:
+    """A quarter second of 8 calls at once, 0.1 s each."""
+    return PacingReport(replica=replica, span_s=0.25, started=20, ok=20, ok_s=2.0, busy_s=2.0)
+
+
+def test_an_interval_is_judged_once_every_replica_has_told_its_part() -> None:
+    window = Window()
+    for replica in ("a", "b"):
+        window.add(report(replica), 1.0)
+    window.restart(1.0, lowered=False)
+    window.add(report("a"), 1.6)
+    assert not window.ready(auto(limit=16), 0.0)
+    window.add(report("b"), 1.7)
+    assert window.ready(auto(limit=16), 0.0)
+    assert window.interval().in_flight == 16
+
+
+def test_a_replica_that_is_gone_is_not_waited_for() -> None:
+    window = Window()
+    for replica in ("a", "b"):
+        window.add(report(replica), 1.0)
+    window.restart(1.0, lowered=False)
+    window.add(report("a"), 1.6)
+    window.add(report("a"), 1.0 + GONE_S)
+    assert window.ready(auto(limit=16), 0.0)
