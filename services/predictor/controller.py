@@ -20,7 +20,7 @@ from nats.js.kv import KeyValue
 
 from services.predictor.grants import Bucket
 from services.predictor.lease import Lease
-from services.predictor.pacing import Law, Window, decide, law_for
+from services.predictor.pacing import Interval, Law, Window, decide, law_for
 from services.predictor.reachability import Evidence, Probing
 from services.predictor.recent import Recent
 from services.predictor.worker import ModelWorker
@@ -234,8 +234,9 @@ class Controller:
         if self._window.ready(self._law, time.time()):
             used = sum(self._used) >= USED_SHARE * len(self._used)
             self._used = []
-            law = decide(self._law, self._window.interval(), time.time(), used=used)
-            await self._change(law)
+            interval = self._window.interval()
+            law = decide(self._law, interval, time.time(), used=used)
+            await self._change(law, interval)
         held_s = self._worker.gate.held_s
         if held_s > PAUSED_S:
             detail = f"the endpoint asked for a pause of {held_s:.0f} s (Retry-After)"
@@ -243,15 +244,16 @@ class Controller:
         elif now - self._shown_at >= SHOWN_S and (self._recent.busy or self._state.in_flight):
             await self._write(**self._recent.take(self._state))
 
-    async def _change(self, law: Law) -> None:
-        """Go on with `law`, and set its limit where that is another."""
+    async def _change(self, law: Law, interval: Interval | None = None) -> None:
+        """Go on with `law`, and set its limit where that is another; `interval` is why."""
         before, self._law = self._law, law
         if law.limit == before.limit:
             self._window.begin()
             return
         await self._set_limit(law)
         self._window.restart(time.monotonic(), lowered=law.limit < before.limit, hold_s=self._worker.gate.held_s)
-        logger.info("model %s: limit %d -> %d (%s)", self._model_id, before.limit, law.limit, law.phase)
+        why = interval.told if interval else "its settings are new"
+        logger.info("model %s: limit %d -> %d (%s; %s)", self._model_id, before.limit, law.limit, law.phase, why)
 
     async def _set_limit(self, law: Law) -> None:
         try:

@@ -42,8 +42,7 @@ BLAMED_SHARE = 0.2
 BLAME_S = 60.0
 """How long refusals that two decreases did not lessen are taken as no matter of the limit."""
 
-MIN_SPAN_S = 0.25
-"""One report of each replica is enough while doubling: the search is paid for in calls that are not made."""
+MIN_SPAN_S = 0.5
 GONE_S = 1.0
 """A replica that has not reported for so long, four times its pause, is not waited for."""
 HOLD_SPAN_S = 1.0
@@ -75,6 +74,12 @@ class Interval(BaseModel):
     def rate(self) -> float:
         """Calls answered per second, by Little's law: a count would be off by a whole round of calls that end together."""
         return self.in_flight / self.latency_s if self.latency_s else 0.0
+
+    @property
+    def told(self) -> str:
+        """In words, for a log."""
+        refused = f", {self.refused} refused" if self.refused else ""
+        return f"{self.in_flight:.1f} calls under way, {self.rate:.0f}/s{refused}"
 
 
 class Law(BaseModel):
