@@ -37,6 +37,10 @@ STEP_GAIN = 0.3
 FIRST_TRY_S = 20.0
 LAST_TRY_S = 300.0
 """A limit that was found is tried again, upwards and downwards in turn, after pauses that double where nothing has changed."""
+USED_SHARE = 0.7
+"""Fewer calls under way than this share of what the same limit had before: something else holds them back."""
+MOST_WAITED = 6
+"""So many intervals, longer than a dead predictor's jobs keep their slots, are waited for the calls under way to follow a limit."""
 BLAMED_SHARE = 0.2
 """Where more is refused, it is the limit's fault, whatever it looks like."""
 BLAME_S = 60.0
@@ -83,7 +87,8 @@ class Interval(BaseModel):
 
 
 class Law(BaseModel):
-    """The law's memory. `base_*` is the last limit that proved itself, and its rate. Times are Unix times in seconds."""
+    """The law's memory. `base_*` is the last limit that proved itself, with its rate and its calls in flight. Times are Unix times
+    in seconds."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -93,6 +98,8 @@ class Law(BaseModel):
     phase: Phase
     base_limit: int | None = None
     base_rate: float = 0.0
+    base_in_flight: float = 0.0
+    waited: int = 0
     refused_at: int | None = None
     downwards: bool = False
     next_try: float = 0.0
@@ -210,21 +217,26 @@ def _recover(law: Law, interval: Interval, now: float) -> Law:
 
 
 def _double(law: Law, interval: Interval, now: float) -> Law:
-    proved = law.model_copy(update={"base_limit": law.limit, "base_rate": interval.rate})
-    if law.base_limit is not None and law.limit > law.base_limit and _gain(law, interval) < START_GAIN:
-        # Little's law again: what was gained is what so many calls at the former latency would have given.
-        knee = law.base_limit * max(1.0, interval.rate / law.base_rate)
-        update = {"limit": min(law.limit, round(1.1 * knee)), "phase": Phase.CLIMB, "base_limit": None}
-        return law.model_copy(update=update)
+    proved = _proved(law, interval)
+    if law.base_limit is not None and law.limit > law.base_limit:
+        if _obscured(law, interval):
+            return _waiting(law)
+        if _gain(law, interval) < START_GAIN:
+            # Little's law again: what was gained is what so many calls at the former latency would have given.
+            knee = law.base_in_flight * max(1.0, interval.rate / law.base_rate)
+            update = {"limit": min(law.limit, round(1.1 * knee)), "phase": Phase.CLIMB, "base_limit": None}
+            return law.model_copy(update=update)
     if law.limit >= law.ceiling:
         return _found(proved, now)
     return proved.model_copy(update={"limit": min(law.ceiling, 2 * law.limit)})
 
 
 def _climb(law: Law, interval: Interval, now: float) -> Law:
-    proved = law.model_copy(update={"base_limit": law.limit, "base_rate": interval.rate})
+    proved = _proved(law, interval)
     if law.base_limit is None or law.limit == law.base_limit:
         return _up(proved, now)
+    if _obscured(law, interval):
+        return _waiting(law)
     gain = _gain(law, interval)
     if gain < STEP_GAIN:
         return _found(law.model_copy(update={"limit": law.base_limit}), now)
@@ -232,16 +244,26 @@ def _climb(law: Law, interval: Interval, now: float) -> Law:
 
 
 def _hold(law: Law, interval: Interval, now: float) -> Law:
-    known = law.base_rate if law.base_limit == law.limit and law.base_rate else interval.rate
-    rate = known + 0.3 * (interval.rate - known)
-    held = law.model_copy(update={"base_limit": law.limit, "base_rate": rate})
+    known = law.base_limit == law.limit and law.base_rate > 0
+    if known and interval.in_flight < USED_SHARE * law.base_in_flight:
+        return law
+    weight = 0.3 if known else 1.0
+    held = law.model_copy(
+        update={
+            "base_limit": law.limit,
+            "base_rate": law.base_rate + weight * (interval.rate - law.base_rate),
+            "base_in_flight": law.base_in_flight + weight * (interval.in_flight - law.base_in_flight),
+        }
+    )
     return _try(held, now, downwards=law.downwards) if now >= law.next_try else held
 
 
 def _judge(law: Law, interval: Interval, now: float) -> Law:
     """A step was tried. Fewer calls at once that give the same are better, as more that give more."""
     assert law.base_limit is not None
-    proved = law.model_copy(update={"base_limit": law.limit, "base_rate": interval.rate, "pause": FIRST_TRY_S})
+    if _obscured(law, interval):
+        return _waiting(law)
+    proved = _proved(law, interval).model_copy(update={"pause": FIRST_TRY_S})
     if law.limit > law.base_limit:
         if _gain(law, interval) >= STEP_GAIN:
             return _up(proved.model_copy(update={"refused_at": None}), now)
@@ -259,12 +281,40 @@ def _judge(law: Law, interval: Interval, now: float) -> Law:
     )
 
 
-def _gain(law: Law, interval: Interval) -> float:
-    """The rate's change as a share of the limit's: 1 where calls do not disturb each other, 0 where more give nothing."""
+def _proved(law: Law, interval: Interval) -> Law:
+    return law.model_copy(
+        update={
+            "base_limit": law.limit,
+            "base_rate": interval.rate,
+            "base_in_flight": interval.in_flight,
+            "waited": 0,
+        }
+    )
+
+
+def _obscured(law: Law, interval: Interval) -> bool:
+    """Whether a rate tells nothing of the limit, since the calls under way don't follow it: slots are held by a predictor that
+    has died. For some intervals; then a higher limit is none that is used."""
     assert law.base_limit is not None
-    if not law.base_rate:
+    if law.waited >= MOST_WAITED:
+        return False
+    if law.limit > law.base_limit:
+        return interval.in_flight <= law.base_in_flight
+    return not USED_SHARE * law.base_in_flight < interval.in_flight < law.base_in_flight
+
+
+def _waiting(law: Law) -> Law:
+    return law.model_copy(update={"waited": law.waited + 1})
+
+
+def _gain(law: Law, interval: Interval) -> float:
+    """The rate's change as a share of the calls' in flight: 1 where calls do not disturb each other, 0 where more give nothing."""
+    if not law.base_rate or not law.base_in_flight:
         return 1.0
-    return (interval.rate / law.base_rate - 1) / (law.limit / law.base_limit - 1)
+    assert law.base_limit is not None
+    if (interval.in_flight > law.base_in_flight) != (law.limit > law.base_limit):
+        return 0.0  # the limit made no difference
+    return (interval.rate / law.base_rate - 1) / (interval.in_flight / law.base_in_flight - 1)
 
 
 def _up(law: Law, now: float, *, step: int = STEP) -> Law:
@@ -312,6 +362,7 @@ class Window:
         self._spans: dict[str, list[float]] = {}
         self._first_spans: dict[str, list[float]] = {}
         self._beside: dict[str, int] = {}
+        self._told_since: set[str] | None = None  # replicas that have reported since the first that was refused
         self._answered = self._refused = self._timeouts = 0
         self._ok = 0
         self._ok_s = 0.0
@@ -333,6 +384,10 @@ class Window:
             self._answered += report.ok
             self._refused += report.refused
             self._timeouts += report.timeouts
+            if self._told_since is not None:
+                self._told_since.add(report.replica)
+            elif report.refused:
+                self._told_since = set()
             _extend(self._first_spans, report)
             if report.beside is not None:
                 self._beside[report.replica] = min(report.beside, self._beside.get(report.replica, report.beside))
@@ -361,7 +416,10 @@ class Window:
         interval = self.interval()
         finished = interval.ok + interval.refused + interval.timeouts
         if overloaded(law, interval, now):
-            # One refusal ends a step up; a limit that has held is not given up for that.
+            # One refusal ends a step up; a limit that has held is not given up for that. After a doubling it matters how many
+            # were served, which only those know who have heard of all that was refused.
+            if law.phase is Phase.START and interval.refused:
+                return self._told_since is not None and self._told_since >= self._heard_at.keys()
             return law.phase in (Phase.CLIMB, Phase.TRY) or finished >= 2 * MIN_CALLS
         latency_s = interval.latency_s or self._latency_s
         rounds = 1 if law.phase is Phase.START else 2

@@ -170,9 +170,11 @@ def test_an_interval_is_judged_once_every_replica_has_told_its_part() -> None:
     for replica in ("a", "b"):
         window.add(report(replica), 1.0)
     window.restart(1.0, lowered=False)
-    window.add(report("a"), 1.6)
-    assert not window.ready(auto(limit=16), 0.0)
+    for at in (1.6, 1.85):
+        window.add(report("a"), at)
     window.add(report("b"), 1.7)
+    assert not window.ready(auto(limit=16), 0.0)
+    window.add(report("b"), 1.95)
     assert window.ready(auto(limit=16), 0.0)
     assert window.interval().in_flight == 16
 
@@ -182,6 +184,33 @@ def test_a_replica_that_is_gone_is_not_waited_for() -> None:
     for replica in ("a", "b"):
         window.add(report(replica), 1.0)
     window.restart(1.0, lowered=False)
-    window.add(report("a"), 1.6)
-    window.add(report("a"), 1.0 + GONE_S)
+    for at in (1.6, 1.8, 1.0 + GONE_S):
+        window.add(report("a"), at)
     assert window.ready(auto(limit=16), 0.0)
+
+
+def test_nothing_is_concluded_while_slots_are_held_by_a_predictor_that_has_died() -> None:
+    law = Law(
+        mode="auto", ceiling=256, limit=40, phase=Phase.CLIMB, base_limit=36, base_rate=340.0, base_in_flight=35.0
+    )
+    half = Interval(seconds=1.5, ok=200, in_flight=15.5, latency_s=0.1)
+    waiting = decide(law, half, 100.0)
+    assert (waiting.limit, waiting.phase) == (40, Phase.CLIMB)
+    whole = Interval(seconds=1.5, ok=560, in_flight=38.5, latency_s=0.1)
+    assert decide(waiting, whole, 102.0).limit > 40
+    for _ in range(7):
+        law = decide(law, half, 100.0)
+    assert (law.limit, law.phase) == (36, Phase.HOLD)
+
+
+def test_after_a_doubling_a_cut_waits_for_all_that_was_refused() -> None:
+    window = Window()
+    for replica in ("a", "b"):
+        window.add(report(replica), 1.0)
+    window.restart(1.0, lowered=False)
+    window.add(report("a").model_copy(update={"refused": 2, "beside": 31}), 1.25)
+    assert not window.ready(auto(limit=64), 0.0)
+    window.add(report("b").model_copy(update={"refused": 10, "beside": 18}), 1.4)
+    window.add(report("a").model_copy(update={"refused": 10, "beside": 22}), 1.5)
+    assert window.ready(auto(limit=64), 0.0)
+    assert window.interval().served == 40
