@@ -24,6 +24,8 @@ DECREASE = 0.75
 MANY_REFUSED = 4
 SERVED_DECREASE = (0.5, 0.9)
 """After a doubling, or where many were refused, it is as many as were served beside them, within these bounds."""
+SERVED_SURE = 0.9
+"""Some of the calls that were under way beside a refused one were refused a moment later."""
 STEP = 8
 """A step up or down is an eighth of the limit: large enough to be told from noise, small enough to do little harm."""
 LONG_STEP = 4
@@ -186,10 +188,9 @@ def _cut(law: Law, interval: Interval, now: float) -> Law:
     lower = law.limit * DECREASE
     many = interval.refused >= max(MANY_REFUSED, law.limit / STEP)
     if interval.served is not None and (many or law.phase is Phase.START):
-        lower = min(law.limit * most, max(law.limit * least, interval.served))
-        if lower == interval.served:
-            # Seen, not guessed: to look for the place again, from below, would only cost more refusals.
-            memory["refused_at"] = int(lower) + 1
+        lower = min(law.limit * most, max(law.limit * least, SERVED_SURE * interval.served))
+        # Seen, not guessed: to look for the place from further above would only cost more refusals.
+        memory["refused_at"] = min(law.limit, int(interval.served) + 1)
     return law.model_copy(
         update={
             **memory,
