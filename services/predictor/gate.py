@@ -20,6 +20,11 @@ SUSPECT_FAILING = 10
 SUSPECT_S = 2.0
 """How long the fleet's verdict is waited for: reports and decisions take half a second, doubt about 5xx a second more."""
 
+ROOM_SHARE = 0.9
+"""Of the calls that were under way beside a refused one: some of them were refused a moment later."""
+ROOM_S = 2.0
+"""By then the limit has followed what was refused."""
+
 EVIDENCE = frozenset({Trouble.UNREACHABLE, Trouble.FAILING, Trouble.OVERLOADED})
 """Kinds of failure that an endpoint which is down shows."""
 
@@ -35,13 +40,16 @@ class Entry(Enum):
 class Gate:
     """One model's gate in one replica. `shut` says whether a call has to ask."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_flight: Callable[[], int]) -> None:
+        """`in_flight` says how many calls this replica has under way."""
+        self._in_flight = in_flight
         self.shut = False
         self.tokens = 0
         self._detail = ""
         self._status = ModelStatus.RUNNING
         self._paced = False
         self._hold_until = 0.0
+        self._room: int | None = None
         self._suspect_until = 0.0
         self._unreachable = 0
         self._failing = 0
@@ -56,7 +64,7 @@ class Gate:
         while True:
             if dropped():
                 return Entry.DROP
-            if not self.closed:
+            if not self.closed and self._has_room():
                 if not self._paced:
                     return Entry.CALL
                 if self.tokens > 0:
@@ -92,6 +100,11 @@ class Gate:
         self._suspect_until = time.monotonic() + SUSPECT_S
         self._refresh()
 
+    def ended(self) -> None:
+        """A call has ended, while the gate was shut: there may be room for another."""
+        if self._room is not None:
+            self._wake(1)
+
     # What others say
 
     def set_status(self, status: ModelStatus, detail: str) -> None:
@@ -102,8 +115,15 @@ class Gate:
         self._refresh()
 
     def hold(self, seconds: float) -> bool:
-        """No call starts for so long. Whether that is longer than was known."""
-        until = time.monotonic() + seconds
+        """No call starts for so long. Whether that is longer than was known.
+
+        All that gathers meanwhile would be refused again if it began at once: for a moment no more calls start than were under
+        way beside those that were refused.
+        """
+        now = time.monotonic()
+        until = now + seconds
+        room = max(1, int(ROOM_SHARE * self._in_flight()))
+        self._room = room if self._room is None else min(room, self._room)
         if until <= self._hold_until + 0.1:
             return False
         self._hold_until = until
@@ -126,6 +146,9 @@ class Gate:
         """Whether no call may start at all."""
         now = time.monotonic()
         return self._status is not ModelStatus.RUNNING or now < self._hold_until or now < self._suspect_until
+
+    def _has_room(self) -> bool:
+        return self._room is None or self._in_flight() < self._room
 
     @property
     def why(self) -> str:
@@ -191,13 +214,18 @@ class Gate:
             self._suspect_until = 0.0
             self._unreachable = self._failing = 0
         closed = self.closed
-        self.shut = closed or self._paced
+        room_until = self._hold_until + ROOM_S
+        if now >= room_until:
+            self._room = None
+        self.shut = closed or self._paced or self._room is not None
         if not closed:
             self._wake(len(self._waiters))
         if self._timer:
             self._timer.cancel()
             self._timer = None
         until = max(self._hold_until, self._suspect_until)
+        if until <= now and self._room is not None:
+            until = room_until
         if until > now:
             # A timer may fire a little early by the other clock.
             self._timer = asyncio.get_running_loop().call_later(until - now + 0.001, self._refresh)

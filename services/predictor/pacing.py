@@ -25,7 +25,7 @@ MANY_REFUSED = 4
 SERVED_DECREASE = (0.5, 0.9)
 """After a doubling, or where many were refused, it is as many as were served beside them, within these bounds."""
 SERVED_SURE = 0.9
-"""Some of the calls that were under way beside a refused one were refused a moment later."""
+"""Some of the calls that were under way beside a refused one were refused a moment later, and some had just been answered."""
 STEP = 8
 """A step up or down is an eighth of the limit: large enough to be told from noise, small enough to do little harm."""
 LONG_STEP = 4
@@ -189,8 +189,10 @@ def _cut(law: Law, interval: Interval, now: float) -> Law:
     many = interval.refused >= max(MANY_REFUSED, law.limit / STEP)
     if interval.served is not None and (many or law.phase is Phase.START):
         lower = min(law.limit * most, max(law.limit * least, SERVED_SURE * interval.served))
-        # Seen, not guessed: to look for the place from further above would only cost more refusals.
-        memory["refused_at"] = min(law.limit, int(interval.served) + 1)
+        if base is not None and base < law.limit:
+            lower = max(lower, base)
+        # Nearly seen: to look for the place from where calls were refused would only cost more refusals.
+        memory["refused_at"] = min(law.limit, int(interval.served / SERVED_SURE) + 1)
     return law.model_copy(
         update={
             **memory,

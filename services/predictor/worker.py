@@ -62,8 +62,8 @@ class ModelWorker:
         self._notes = notes
         self._rng = random.Random()
         self._complained_at = -math.inf
-        self.gate = Gate()
         self.tally = Tally()
+        self.gate = Gate(lambda: self.tally.in_flight)
         self.state: PacingState | None = None
         """What KV `pacing` says of the model; None: nothing yet."""
         self._held: Counter[str] = Counter()  # evaluation -> its calls that wait at the gate
@@ -222,6 +222,8 @@ class ModelWorker:
             finally:
                 ended = time.monotonic()
                 self.tally.end(ended)
+                if self.gate.shut:
+                    self.gate.ended()
             latency_ms = (ended - began) * 1000
             if answer:
                 self.tally.answer(ended - began)

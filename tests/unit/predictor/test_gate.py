@@ -20,13 +20,13 @@ async def entering(gate: Gate, count: int = 1) -> "list[asyncio.Task[Entry]]":
 
 
 async def test_an_open_gate_is_not_asked() -> None:
-    gate = Gate()
+    gate = Gate(lambda: 0)
     assert not gate.shut
     assert await gate.enter(never) is Entry.CALL
 
 
 async def test_a_paused_model_holds_its_calls_until_it_runs() -> None:
-    gate = Gate()
+    gate = Gate(lambda: 0)
     gate.set_status(ModelStatus.UNREACHABLE, "connection refused")
     assert gate.shut
     assert gate.why == "the model is unreachable (connection refused)"
@@ -38,7 +38,7 @@ async def test_a_paused_model_holds_its_calls_until_it_runs() -> None:
 
 
 async def test_a_job_that_nobody_waits_for_leaves_at_once() -> None:
-    gate = Gate()
+    gate = Gate(lambda: 0)
     gate.set_status(ModelStatus.UNREACHABLE, "")
     given_up: set[str] = set()
     one = asyncio.create_task(gate.enter(lambda: "one" in given_up))
@@ -54,7 +54,7 @@ async def test_a_job_that_nobody_waits_for_leaves_at_once() -> None:
 
 
 async def test_a_retry_after_holds_and_passes_and_only_a_longer_one_is_news() -> None:
-    gate = Gate()
+    gate = Gate(lambda: 0)
     assert gate.hold(0.05)
     assert not gate.hold(0.01)
     assert gate.shut
@@ -62,11 +62,11 @@ async def test_a_retry_after_holds_and_passes_and_only_a_longer_one_is_news() ->
     assert not task.done()
     assert await task is Entry.CALL
     assert gate.held_s == 0
-    assert not gate.shut
+    assert not gate.closed
 
 
 async def test_grants_let_in_as_many_as_they_are() -> None:
-    gate = Gate()
+    gate = Gate(lambda: 0)
     gate.pace(True)
     tasks = await entering(gate, 5)
     gate.grant(2)
@@ -90,7 +90,7 @@ async def test_grants_let_in_as_many_as_they_are() -> None:
     ],
 )
 async def test_failures_in_turn_are_suspicious_and_an_answer_clears_it(trouble: Trouble, enough: int) -> None:
-    gate = Gate()
+    gate = Gate(lambda: 0)
     for _ in range(enough - 1):
         gate.failed(trouble, first=True)
     assert not gate.down
@@ -103,14 +103,14 @@ async def test_failures_in_turn_are_suspicious_and_an_answer_clears_it(trouble: 
 
 
 async def test_a_sample_that_fails_again_and_again_is_no_evidence() -> None:
-    gate = Gate()
+    gate = Gate(lambda: 0)
     for _ in range(100):
         gate.failed(Trouble.FAILING, first=False)
     assert not gate.shut
 
 
 async def test_a_trial_lets_one_through_and_tells_what_came_of_it() -> None:
-    gate = Gate()
+    gate = Gate(lambda: 0)
     gate.set_status(ModelStatus.UNREACHABLE, "")
     assert gate.start_trial() is None
     tasks = await entering(gate, 3)
@@ -131,10 +131,38 @@ async def test_a_trial_lets_one_through_and_tells_what_came_of_it() -> None:
 
 
 async def test_a_trial_whose_call_is_cancelled_before_it_began_has_ended() -> None:
-    gate = Gate()
+    gate = Gate(lambda: 0)
     gate.set_status(ModelStatus.UNREACHABLE, "")
     (task,) = await entering(gate)
     trial = gate.start_trial()
     assert trial is not None
     task.cancel()
     assert await trial == "the trial call was given up"
+
+
+async def test_after_a_pause_no_more_calls_begin_than_were_served_beside_those_refused() -> None:
+    under_way = 10
+    gate = Gate(lambda: under_way)
+    gate.hold(0.05)
+    under_way = 0
+    entered = 0
+
+    async def call() -> None:
+        nonlocal entered, under_way
+        await gate.enter(lambda: False)
+        entered += 1
+        under_way += 1
+
+    async with asyncio.timeout(5):
+        waiting = [asyncio.create_task(call()) for _ in range(16)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert entered == 9  # of the ten one may have been refused a moment later
+        assert gate.shut
+        under_way -= 1
+        gate.ended()
+        while entered < 10:
+            await asyncio.sleep(0)
+        # The limit has followed by now.
+        await asyncio.gather(*waiting)
+    assert entered == 16
+    assert not gate.shut

@@ -6,7 +6,8 @@ from services.predictor.tally import Tally
 
 
 async def test_the_tally_adds_up_calls_in_flight_over_time() -> None:
-    gate, tally = Gate(), Tally()
+    tally = Tally()
+    gate = Gate(lambda: tally.in_flight)
     assert tally.report("a", gate) is None
     tally.begin(tally._busy_at)
     tally.begin(tally._busy_at + 1.0)
