@@ -1,6 +1,7 @@
 """What the predictor does when a model appears, changes or goes, and when it is asked to probe one."""
 
 import asyncio
+import itertools
 import logging
 from typing import Any
 
@@ -106,13 +107,14 @@ class Predictor:
             endpoint.close()
 
     async def tick(self) -> None:
-        """Every second: in-progress acknowledgements and notes."""
-        while True:
-            await asyncio.sleep(1)
+        """In-progress acknowledgements, twice a second since `ack_wait` is short, and notes, once."""
+        for turn in itertools.count():
+            await asyncio.sleep(0.5)
             try:
                 for worker in list(self.workers.values()):
                     await worker.keep_alive()
-                await self._notes.flush(self._service.nc)
+                if turn % 2:
+                    await self._notes.flush(self._service.nc)
             except Exception as error:
                 logger.warning("cannot report progress to NATS: %s", type(error).__name__)
 

@@ -39,6 +39,8 @@ STEP_GAIN = 0.3
 FIRST_TRY_S = 20.0
 LAST_TRY_S = 300.0
 """A limit that was found is tried again, upwards and downwards in turn, after pauses that double where nothing has changed."""
+REFUSED_PAUSES = 3
+"""A limit just below one that was refused is tried again later: each try costs refused calls, and the pause that they ask for."""
 USED_SHARE = 0.7
 """Fewer calls under way than this share of what the same limit had before: something else holds them back."""
 MOST_WAITED = 6
@@ -192,7 +194,7 @@ def _cut(law: Law, interval: Interval, now: float) -> Law:
         if base is not None and base < law.limit:
             lower = max(lower, base)
         # Nearly seen: to look for the place from where calls were refused would only cost more refusals.
-        memory["refused_at"] = min(law.limit, int(interval.served / SERVED_SURE) + 1)
+        memory["refused_at"] = min(law.limit, max(int(interval.served), int(lower)) + 2)
     return law.model_copy(
         update={
             **memory,
@@ -333,7 +335,8 @@ def _up(law: Law, now: float, *, step: int = STEP) -> Law:
 
 
 def _found(law: Law, now: float, *, at_once: bool = False) -> Law:
-    return law.model_copy(update={"phase": Phase.HOLD, "next_try": now + (0.0 if at_once else law.pause)})
+    pause = law.pause * (REFUSED_PAUSES if law.refused_at is not None else 1)
+    return law.model_copy(update={"phase": Phase.HOLD, "next_try": now + (0.0 if at_once else pause)})
 
 
 def _try(law: Law, now: float, *, downwards: bool) -> Law:

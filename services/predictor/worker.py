@@ -125,7 +125,7 @@ class ModelWorker:
         return len(self._under_way)
 
     async def keep_alive(self) -> None:
-        """Tell the server that long calls are under way; to be called every second."""
+        """Tell the server that long calls are under way; to be called twice a second."""
         now = time.monotonic()
         for reply, told in list(self._under_way.items()):
             if now - told > MODEL_ACK_WAIT_S / 3:

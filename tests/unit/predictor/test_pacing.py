@@ -115,7 +115,7 @@ def test_an_episode_is_one_decrease_towards_what_was_served() -> None:
     interval = Interval(seconds=0.25, ok=40, refused=24, in_flight=40, latency_s=0.2, served=40)
     law = decide(auto(limit=64), interval, 100.0)
     assert law.limit == 36
-    assert law.refused_at == 45
+    assert law.refused_at == 42
     proved = auto(limit=64).model_copy(update={"base_limit": 32})
     assert decide(proved, interval.model_copy(update={"served": 30}), 100.0).limit == 32
     assert decide(auto(limit=64), interval.model_copy(update={"served": 64}), 100.0).limit == 57
