@@ -253,6 +253,7 @@ class Controller:
         await self._set_limit(law)
         self._window.restart(time.monotonic(), lowered=law.limit < before.limit, hold_s=self._worker.gate.held_s)
         why = interval.told if interval else "its settings are new"
+        await self._write()  # the next controller, should this one die now, must know what was refused
         logger.info("model %s: limit %d -> %d (%s; %s)", self._model_id, before.limit, law.limit, law.phase, why)
 
     async def _set_limit(self, law: Law) -> None:

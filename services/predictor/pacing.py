@@ -238,10 +238,12 @@ def _double(law: Law, interval: Interval, now: float) -> Law:
 
 def _climb(law: Law, interval: Interval, now: float) -> Law:
     proved = _proved(law, interval)
-    if law.base_limit is None or law.limit == law.base_limit:
+    if law.base_limit is None:
         return _up(proved, now)
     if _obscured(law, interval):
         return _waiting(law)
+    if law.limit == law.base_limit:
+        return _up(proved, now)
     gain = _gain(law, interval)
     if gain < STEP_GAIN:
         return _found(law.model_copy(update={"limit": law.base_limit}), now)
@@ -250,8 +252,8 @@ def _climb(law: Law, interval: Interval, now: float) -> Law:
 
 def _hold(law: Law, interval: Interval, now: float) -> Law:
     known = law.base_limit == law.limit and law.base_rate > 0
-    if known and interval.in_flight < USED_SHARE * law.base_in_flight:
-        return law
+    if known and _obscured(law, interval):
+        return _waiting(law)
     weight = 0.3 if known else 1.0
     held = law.model_copy(
         update={
@@ -305,6 +307,8 @@ def _obscured(law: Law, interval: Interval) -> bool:
         return False
     if law.limit > law.base_limit:
         return interval.in_flight <= law.base_in_flight
+    if law.limit == law.base_limit:
+        return interval.in_flight < USED_SHARE * law.base_in_flight
     return not USED_SHARE * law.base_in_flight < interval.in_flight < law.base_in_flight
 
 
