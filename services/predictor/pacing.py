@@ -139,15 +139,10 @@ def decide(law: Law, interval: Interval, now: float, *, used: bool = True) -> La
         return _recover(law, interval, now)
     if not used or not interval.rate:
         return law
-    match law.phase:
-        case Phase.START:
-            return _double(law, interval, now)
-        case Phase.CLIMB:
-            return _climb(law, interval, now)
-        case Phase.HOLD:
-            return _hold(law, interval, now)
-        case Phase.TRY:
-            return _judge(law, interval, now)
+    judge = {Phase.START: _double, Phase.CLIMB: _climb, Phase.HOLD: _hold, Phase.TRY: _judge}[law.phase]
+    judged = judge(law, interval, now)
+    # Whatever was decided ends the waiting.
+    return judged if judged.waited > law.waited else judged.model_copy(update={"waited": 0})
 
 
 def overloaded(law: Law, interval: Interval, now: float) -> bool:
@@ -294,7 +289,6 @@ def _proved(law: Law, interval: Interval) -> Law:
             "base_limit": law.limit,
             "base_rate": interval.rate,
             "base_in_flight": interval.in_flight,
-            "waited": 0,
         }
     )
 
