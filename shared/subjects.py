@@ -40,7 +40,7 @@ def prediction(evaluation_id: str) -> str:
 
 
 def lifecycle(evaluation_id: str, verb: str) -> str:
-    """`verb`: `created`, `submitted`, `landed`, `scored`, `stored`, `cancel`."""
+    """`verb`: `created`, `submitted`, `landed`, `scored`, `stored`, `refused`, `cancel`."""
     return f"evaluations.{evaluation_id}.{verb}"
 
 

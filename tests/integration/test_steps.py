@@ -78,3 +78,27 @@ async def test_another_round_is_another_step_and_what_is_done_may_be_asked_for_a
         await until(service, lambda info: info.num_pending == 0 and info.num_ack_pending == 0)
 
     assert handler.begun == [STEP, again, STEP]
+
+
+async def test_a_step_that_fails_by_itself_is_refused_with_its_reason_after_five_tries(service: Service) -> None:
+    tries = 0
+    refused: list[tuple[Step, str]] = []
+
+    async def handle(step: Step) -> None:
+        nonlocal tries
+        tries += 1
+        raise ZeroDivisionError("a bug")
+
+    async def refuse(step: Step, error: str) -> None:
+        refused.append((step, error))
+
+    told = await service.nc.subscribe(subjects.lifecycle(STEP.evaluation, "refused"))
+    on_step(service, subjects.ARTIFACTS_CREATED, "created", handle, refuse)
+    await service.broker.start()
+    await ask(service, STEP)
+    message = await told.next_msg(timeout=30)
+    await until(service, lambda info: info.num_pending == 0 and info.num_ack_pending == 0)
+
+    assert tries == 5
+    assert refused == [(STEP, "the steptest cannot do this: ZeroDivisionError; its log says more")]
+    assert Step.model_validate_json(message.data) == STEP
