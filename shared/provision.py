@@ -27,7 +27,7 @@ from shared.settings import Settings
 DUPLICATE_WINDOW_S = 30.0
 """How long the server swallows a repeated `Nats-Msg-Id`. Longer than a take-over takes, so its repeats cost nothing."""
 
-MODEL_ACK_WAIT_S = 4.5
+MODEL_ACK_WAIT_S = 5.0
 """A killed predictor's jobs are delivered again after this. Calls may take an hour: predictors say in-progress meanwhile."""
 
 LIFECYCLE_ACK_WAIT_S = 10.0
