@@ -16,9 +16,9 @@ from bench.throttle import Throttle, cpu_time_s
 from bench.timing import Timing, evaluate
 from deploy.embedded.programs import ROOT, SERVICES
 
-ITEMS = 5_000
+ITEMS = 10_000
 CONCURRENCY = 64
-SHARE = 0.05
+SHARE = 0.1
 """Of a core, for each predictor: two of them, what they cause elsewhere and the endpoint then fit two cores."""
 
 START_S = 30.0
