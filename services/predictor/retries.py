@@ -2,7 +2,7 @@
 
 import random
 
-from services.predictor.answers import CallFailed
+from services.predictor.answers import CallFailed, Trouble
 
 BASE_S = 0.5
 CAP_S = 20.0
@@ -18,6 +18,8 @@ def pause_before_retry(failure: CallFailed, attempt: int, max_attempts: int, rng
     """
     if not failure.retryable or attempt >= max_attempts:
         return None
+    if failure.trouble is Trouble.TIMEOUT and failure.retry_after is None:
+        return 0.0  # the deadline was pause enough; where many time out, the model's limit is cut
     bound = min(CAP_S, BASE_S * 2.0 ** (attempt - 1))
     jittered = bound / 2 + rng.random() * bound / 2
     if failure.retry_after is None:

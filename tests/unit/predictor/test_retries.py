@@ -2,7 +2,7 @@
 
 import random
 
-from services.predictor.answers import CallFailed
+from services.predictor.answers import CallFailed, Trouble
 from services.predictor.retries import CAP_S, RETRY_AFTER_CAP_S, pause_before_retry
 
 RNG = random.Random(1)
@@ -39,3 +39,9 @@ def test_an_absurd_retry_after_does_not_hold_a_slot_for_hours() -> None:
     pause = pause_before_retry(failure(retry_after=86400), 1, 5, RNG)
     assert pause is not None
     assert pause <= RETRY_AFTER_CAP_S + 0.5
+
+
+def test_after_a_deadline_the_call_is_made_again_at_once() -> None:
+    hung = CallFailed("no answer within 10 s", retryable=True, kind="timeout", trouble=Trouble.TIMEOUT)
+    assert pause_before_retry(hung, 1, 5, RNG) == 0
+    assert pause_before_retry(hung, 5, 5, RNG) is None
