@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.artifacts.report import TEXT_CHARS, ReportWriter, case_view, summarize
+from services.artifacts.report import ReportWriter, summarize
+from services.artifacts.report_case import TEXT_CHARS, case_view
 from tests.unit.artifacts.rows import evaluation, item, metrics, result, without_answer, wrong
 
 VOID = {"meta", "input", "link", "br", "img", "hr"}
