@@ -169,3 +169,29 @@ LEADERBOARD: dict[str, Any] = {
 
 def page(item: dict[str, Any]) -> dict[str, Any]:
     return {"items": [item], "next": None}
+
+
+CASE: dict[str, Any] = {
+    "item_id": "1",
+    "index": 0,
+    "messages": [{"role": "user", "content": "What is 7 + 5?"}],
+    "gold": "12",
+    "target": "12",
+    "metadata": {},
+    "total": 1,
+    "cut": [],
+    "samples": [
+        {
+            **{
+                name: RESULT[name]
+                for name in ("sample", "prediction", "output", "correct", "scores", "outcome", "error")
+            },
+            **{name: RESULT[name] for name in ("finish_reason", "attempts", "latency_ms", "ttft_ms", "usage")},
+            "round": 0,
+            "started_at": "2026-01-02T03:04:06Z",
+            "landed_at": "2026-01-02T03:04:07Z",
+            "difference": None,
+            "cut": [],
+        }
+    ],
+}

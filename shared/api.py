@@ -329,6 +329,46 @@ class Result(BaseModel):
     samples: list[SampleRow] | None = None
 
 
+class DifferencePart(BaseModel):
+    """A run of words that stands in both texts, only in the first (`removed`) or only in the second (`added`)."""
+
+    kind: Literal["same", "removed", "added"]
+    text: str
+
+
+class CaseSample(SampleRow):
+    """One sample in full. `difference` leads from the target to the prediction, null where they agree or one is missing; `cut`
+    names the texts that are cut."""
+
+    round: int = 0
+    scores: dict[str, float] = {}
+    error: str | None = None
+    finish_reason: str | None = None
+    attempts: int = 0
+    started_at: datetime | None = None
+    landed_at: datetime | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    usage: Usage | None = None
+    difference: list[DifferencePart] | None = None
+    cut: list[str] = []
+
+
+class Case(BaseModel):
+    """One test case in full. `gold` is the answer as the data has it, `target` what of it was compared; `total` counts the samples
+    that have a result, of which `samples` are the first."""
+
+    item_id: str
+    index: int
+    messages: list[dict[str, str]]
+    gold: str
+    target: str | None
+    metadata: dict[str, Any] = {}
+    total: int
+    samples: list[CaseSample]
+    cut: list[str] = []
+
+
 class Parked(BaseModel):
     """A message that was set aside because it is itself bad. `size` is in bytes; `replayable` says whether it was kept whole."""
 
