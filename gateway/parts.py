@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from gateway.distributions import Counting
 from gateway.live import Feed
 from gateway.log import Log
 from gateway.stream import Kept
@@ -30,9 +31,11 @@ class Parts:
     connected: bool = False
     cipher: Cipher | None = None
     log: Log = field(init=False)
+    counting: Counting = field(init=False)
 
     def __post_init__(self) -> None:
         self.log = Log(self.database, Kept(self.service), self.feed)
+        self.counting = Counting(self.database)
 
     def need_nats(self) -> None:
         if not self.connected:

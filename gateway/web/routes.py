@@ -2,17 +2,33 @@
 
 from gateway.web import (
     assets,
+    cases,
     compare,
     dataset,
     environment,
     evaluate,
     evaluation,
     evaluations,
+    files,
     hub,
     models,
     operations,
     sessions,
 )
 
-PAGES = (assets, sessions, hub, environment, evaluate, evaluations, evaluation, dataset, compare, models, operations)
+PAGES = (
+    assets,
+    sessions,
+    hub,
+    environment,
+    evaluate,
+    evaluations,
+    evaluation,
+    cases,
+    files,
+    dataset,
+    compare,
+    models,
+    operations,
+)
 ROUTERS = tuple(page.router for page in PAGES)

@@ -1,11 +1,164 @@
 """The score breakdown of an evaluation: the panel that takes the log's place once there are metrics."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from pymongo.errors import PyMongoError
+
+from gateway.distributions import Distributions
 from gateway.parts import Parts
+from gateway.web.charts import Segment, draw_parts
+from gateway.web.plots import Plot, figures
+from gateway.web.render import seconds
+from shared import texts
 from shared.api import Evaluation
+
+COUNTING_S = 1.5
+"""How long a page waits for the plots of an evaluation that nobody has looked at yet."""
+
+Bounds = Sequence[float] | None
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate 0..1 with what it means; `bounds` are the worst and the best it could be where something was not called."""
+
+    title: str
+    value: float | None
+    meaning: str
+    interval: Bounds = None
+    bounds: Bounds = None
 
 
 async def breakdown(parts: Parts, evaluation: Evaluation) -> dict[str, Any]:
-    """What `evaluation_scores.html` draws, as `breakdown`; `evaluation.metrics` are there."""
-    return {}
+    """What `evaluation_scores.html` draws, as `breakdown`; `evaluation.metrics` are there.
+
+    `plots` is None while they are being counted, and empty where they cannot be.
+    """
+    metrics = evaluation.metrics or {}
+    plots: list[Plot] | None = []
+    found: Distributions | None = None
+    try:
+        found = await parts.counting.of(evaluation, COUNTING_S)
+        plots = None if found is None else figures(found, metrics)
+    except PyMongoError:
+        plots = []
+    return {
+        "overall": overall(metrics),
+        "rates": rates(metrics),
+        "facts": facts(metrics),
+        "segments": segments(metrics),
+        "outcomes": draw_parts(segments(metrics)),
+        "plots": plots,
+        "tags": found.tags if found else [],
+        "misses": number(metrics, "called") - number(metrics, "correct"),
+    }
+
+
+def overall(metrics: Mapping[str, Any]) -> Rate:
+    """The overall score; it has the accuracy's interval where it is the same."""
+    value = metrics.get("overall_score")
+    is_accuracy = value is not None and value == metrics.get("accuracy")
+    return Rate(
+        "Overall Score",
+        value,
+        "What this environment ranks by; here the same as the accuracy."
+        if is_accuracy
+        else "What this environment ranks by.",
+        metrics.get("accuracy_ci95") if is_accuracy else None,
+        bounds(metrics).get("overall_score"),
+    )
+
+
+def rates(metrics: Mapping[str, Any]) -> list[Rate]:
+    known = bounds(metrics)
+    called, correct = number(metrics, "called"), number(metrics, "correct")
+    return [
+        Rate(
+            "Accuracy",
+            metrics.get("accuracy"),
+            f"{texts.count(correct)} correct of {texts.count(called)} that were called.",
+            metrics.get("accuracy_ci95"),
+            known.get("accuracy"),
+        ),
+        Rate(
+            "Exact match",
+            metrics.get("exact_match"),
+            "The prediction is the target to the letter.",
+            None,
+            known.get("exact_match"),
+        ),
+        Rate(
+            "Answer rate",
+            metrics.get("answer_rate"),
+            "The answer had any text in it, right or wrong.",
+            None,
+            known.get("answer_rate"),
+        ),
+        Rate(
+            "Coverage",
+            metrics.get("coverage"),
+            f"{texts.count(called)} of {texts.count(number(metrics, 'total'))} samples could be called.",
+        ),
+    ]
+
+
+def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Figures that are no rates, as (term, value, what it means)."""
+    latency, first = metrics.get("latency_ms") or {}, metrics.get("ttft_ms") or {}
+    tokens = metrics.get("tokens") or {}
+    per_second = metrics.get("items_per_s")
+    found = [
+        ("Duration", seconds(metrics.get("duration_s")), "from the start to the stored files"),
+        (
+            "Throughput",
+            "\u2014" if per_second is None else f"{per_second:,.2f}/s",
+            "results a second while it was called",
+        ),
+        ("Latency, median", texts.duration(latency.get("p50")), f"mean {texts.duration(latency.get('mean'))}"),
+        (
+            "Latency, 95th percentile",
+            texts.duration(latency.get("p95")),
+            f"slowest {texts.duration(latency.get('max'))}",
+        ),
+    ]
+    if first:
+        ninety = texts.duration(first.get("p95"))
+        found.append(("First token, median", texts.duration(first.get("p50")), f"95th percentile {ninety}"))
+    missing = f", {texts.count(tokens['unreported'])} calls not reported" if tokens.get("unreported") else ""
+    counted = f"{texts.count(tokens.get('prompt'))} in, {texts.count(tokens.get('completion'))} out{missing}"
+    found.append(("Tokens", texts.count(tokens.get("total")), counted))
+    retries = number(metrics, "retries")
+    found.append(("Calls", texts.count(metrics.get("attempts")), f"{texts.count(retries)} of them retries"))
+    limits = bounds(metrics).get("scores") or {}
+    for name, value in sorted((metrics.get("scores") or {}).items()):
+        if name not in ("accuracy", "exact_match", "answer_rate", "coverage", "overall_score"):
+            found.append((name.replace("_", " "), texts.plain(value), own_meaning(limits.get(name))))
+    return found
+
+
+def own_meaning(limits: Bounds) -> str:
+    """What to say under a score of the environment's own."""
+    mean = "mean over what was called"
+    return f"{mean}; between {texts.plain(limits[0])} and {texts.plain(limits[1])} over all" if limits else mean
+
+
+def segments(metrics: Mapping[str, Any]) -> list[Segment]:
+    """How the samples ended."""
+    correct = number(metrics, "correct")
+    return [
+        Segment("correct", "Correct", correct),
+        Segment("wrong", "Wrong", max(number(metrics, "scored") - correct, 0)),
+        Segment("no-answer", "No answer", number(metrics, "no_answer")),
+        Segment("model-error", "Model error", number(metrics, "model_error")),
+        Segment("infra-error", "Not called", number(metrics, "infra_error")),
+    ]
+
+
+def bounds(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    return metrics.get("bounds") or {}
+
+
+def number(metrics: Mapping[str, Any], name: str) -> int:
+    return int(metrics.get(name) or 0)

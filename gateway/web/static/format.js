@@ -42,3 +42,13 @@ export function size(bytes) {
     if (number < 999.95 || unit === "GB") return `${number.toFixed(1)}\u00a0${unit}`;
   }
 }
+
+/** A metric of unknown unit, to 4 places. */
+export const plain = (number) =>
+  number == null ? DASH : number.toLocaleString("en-US", { maximumFractionDigits: 4 });
+
+/** `exact_match` as `Exact match`. */
+export function words(name) {
+  const text = name.replaceAll("_", " ");
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,57 @@
+"""The score breakdown's words and figures."""
+
+from gateway.web.scores import facts, overall, rates, segments
+
+METRICS = {
+    "total": 100,
+    "called": 97,
+    "correct": 26,
+    "scored": 90,
+    "no_answer": 4,
+    "model_error": 3,
+    "infra_error": 3,
+    "overall_score": 26 / 97,
+    "accuracy": 26 / 97,
+    "coverage": 0.97,
+    "accuracy_ci95": [0.19, 0.36],
+    "scores": {"f1": 0.4},
+    "tokens": {"prompt": 12, "completion": 5, "total": 17, "unreported": 2},
+    "retries": 8,
+    "bounds": {"accuracy": [0.26, 0.29], "overall_score": [0.26, 0.29], "scores": {"f1": [0.39, 0.42]}},
+}
+
+
+def test_the_overall_score_has_the_interval_of_the_accuracy_only_where_it_is_the_same() -> None:
+    assert overall(METRICS).interval == [0.19, 0.36]
+    other = overall({**METRICS, "overall_score": 0.4})
+    assert (other.interval, other.meaning) == (None, "What this environment ranks by.")
+
+
+def test_rates_say_of_how_many_and_between_what() -> None:
+    accuracy, _, _, coverage = rates(METRICS)
+    assert accuracy.meaning == "26 correct of 97 that were called."
+    assert accuracy.bounds == [0.26, 0.29]
+    assert coverage.meaning == "97 of 100 samples could be called."
+
+
+def test_outcomes_add_up_to_all_samples() -> None:
+    assert [(part.kind, part.count) for part in segments(METRICS)] == [
+        ("correct", 26),
+        ("wrong", 64),
+        ("no-answer", 4),
+        ("model-error", 3),
+        ("infra-error", 3),
+    ]
+
+
+def test_facts_name_the_scores_of_the_environment_and_what_was_not_reported() -> None:
+    found = {term: (value, meaning) for term, value, meaning in facts(METRICS)}
+    assert found["f1"] == ("0.4", "mean over what was called; between 0.39 and 0.42 over all")
+    assert found["Tokens"] == ("17", "12 in, 5 out, 2 calls not reported")
+    assert found["Duration"][0] == "\u2014"
+
+
+def test_without_any_metric_nothing_breaks() -> None:
+    assert overall({}).value is None
+    assert sum(part.count for part in segments({})) == 0
+    assert facts({})
