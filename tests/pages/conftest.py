@@ -10,7 +10,8 @@ from tests.pages.visitor import Visitor
 from tests.running import RunningStack
 
 
-@pytest.fixture(scope="session")
+# Of a module: Playwright's loop runs in this thread until it ends, and no test with a loop of its own could run meanwhile.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program, environment = find_chromium()
     with sync_playwright() as playwright:
