@@ -1,0 +1,73 @@
+"""What the Evaluate page estimates from: how long the items are, and what earlier evaluations of the environment took.
+
+The numbers go to the page, which estimates anew with each choice (`static/estimate.js`).
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from shared.api import EnvironmentDetail
+from shared.contracts import Status
+from shared.storage.mongo import Database, Document
+
+MEASURED_ITEMS = 200
+"""The first ones of a phase, whose length stands for the others'."""
+
+EARLIER_EVALUATIONS = 200
+
+_FIELDS = ("number", "model", "model_name", "phase", "metrics.called", "metrics.tokens", "metrics.latency_ms.mean")
+
+
+async def basis(database: Database, environment: EnvironmentDetail) -> dict[str, Any]:
+    """`phases` (`items`, `characters` of a prompt on average), `max_tokens` and `earlier`, as `estimate.js` takes them."""
+    version = f"{environment.slug}@{environment.version}"
+    lengths = await asyncio.gather(*(prompt_length(database, version, phase.name) for phase in environment.phases))
+    found = database["evaluations"].find(
+        {"slug": environment.slug, "status": Status.COMPLETED}, dict.fromkeys(_FIELDS, 1)
+    )
+    rows = await found.sort("number", -1).limit(EARLIER_EVALUATIONS).to_list(EARLIER_EVALUATIONS)
+    return {
+        "phases": {
+            phase.name: {"items": phase.items, "characters": length}
+            for phase, length in zip(environment.phases, lengths, strict=True)
+        },
+        "measured": MEASURED_ITEMS,
+        "max_tokens": environment.generation.get("max_tokens"),
+        "earlier": earlier(rows),
+    }
+
+
+async def prompt_length(database: Database, version: str, phase: str) -> float | None:
+    """Characters of an item's messages, on average over the phase's first items; None where it has none."""
+    contents = {"$map": {"input": "$messages", "in": {"$strLenCP": "$$this.content"}}}
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"environment": version, "phase": phase, "index": {"$lt": MEASURED_ITEMS}}},
+        {"$group": {"_id": None, "characters": {"$avg": {"$sum": contents}}}},
+    ]
+    rows = await database["items"].aggregate(pipeline).to_list(1)
+    return rows[0]["characters"] if rows else None
+
+
+def earlier(rows: Iterable[Document]) -> list[dict[str, Any]]:
+    """The newest measured evaluation of each model and phase, out of evaluations newest first.
+
+    Tokens are means of the calls whose endpoint counted them, `latency_ms` is the mean of all; None where nothing was measured.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        metrics = row.get("metrics") or {}
+        tokens = metrics.get("tokens") or {}
+        counted = metrics.get("called", 0) - tokens.get("unreported", 0)
+        if not metrics.get("called") or (row["model"], row["phase"]) in found:
+            continue
+        found[row["model"], row["phase"]] = {
+            "number": row["number"],
+            "model": row["model"],
+            "name": row["model_name"],
+            "phase": row["phase"],
+            "prompt": tokens.get("prompt", 0) / counted if counted > 0 and tokens.get("total") else None,
+            "completion": tokens.get("completion", 0) / counted if counted > 0 and tokens.get("total") else None,
+            "latency_ms": (metrics.get("latency_ms") or {}).get("mean"),
+        }
+    return list(found.values())

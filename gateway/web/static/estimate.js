@@ -1,0 +1,103 @@
+// What evaluations will take, and from what that is known. The numbers come with the page, see gateway/web/estimate.py.
+import { count, duration } from "./format.js";
+
+const CHARACTERS_A_TOKEN = 4;
+
+/** The earlier evaluation that says most about a model in a phase: its own there, its own elsewhere, another model's there, any. */
+export function nearest(earlier, model, phase) {
+  const ranked = [
+    (row) => row.model === model && row.phase === phase,
+    (row) => row.model === model,
+    (row) => row.phase === phase,
+    () => true,
+  ];
+  for (const fits of ranked) {
+    const row = earlier.find(fits);
+    if (row) return row;
+  }
+  return null;
+}
+
+/**
+ * An estimate for `models` (as the API gives them) with the form's `phase`, `limit`, `samples` and `maxTokens` (null where empty).
+ *
+ * Gives `calls`; `tokens` with `bounded` (what they are at most), both null where nothing is known of the answers; `seconds`, null
+ * where a model was never called; and `said`, a sentence for each thing that it is based on.
+ */
+export function estimate(basis, models, { phase, limit, samples, maxTokens }) {
+  const { items: all, characters } = basis.phases[phase];
+  const items = Math.min(limit ?? all, all);
+  const each = items * samples;
+  const tokens = tokensOf(basis, models, { phase, each, characters, most: maxTokens ?? basis.max_tokens });
+  const time = timeOf(basis, models, { phase, each });
+  const counted = `${count(items)} ${items === 1 ? "item" : "items"}`;
+  const times = (number, what) => (number === 1 ? "" : ` \u00d7 ${count(number)} ${what}`);
+  const calls = `Calls: ${counted}${times(samples, "samples")}${times(models.length, "models")}; retries come on top.`;
+  return { calls: each * models.length, ...tokens, ...time, said: [calls, ...tokens.said, ...time.said] };
+}
+
+function tokensOf(basis, models, { phase, each, characters, most }) {
+  let total = 0;
+  let bounded = false;
+  const rows = new Map();
+  for (const { id } of models) {
+    const row = nearest(basis.earlier.filter(({ prompt }) => prompt !== null), id, phase);
+    if (row) {
+      rows.set(row.number, row);
+      total += each * (row.prompt + Math.min(row.completion, most ?? Infinity));
+    } else if (characters === null || most === null) {
+      return { tokens: null, bounded: false, said: ["Tokens: unknown; nothing bounds the answers, and no earlier evaluation counted them."] };
+    } else {
+      bounded = true;
+      total += each * (characters / CHARACTERS_A_TOKEN + most);
+    }
+  }
+  const said = [];
+  if (rows.size) said.push(`Tokens: what a call took in ${numbers(rows)}.`);
+  if (bounded) {
+    said.push(
+      `Tokens: prompts of the first ${count(basis.measured)} items at about ${CHARACTERS_A_TOKEN} characters a token, answers of at most ${count(most)}.`,
+    );
+  }
+  return { tokens: Math.round(total), bounded, said };
+}
+
+function timeOf(basis, models, { phase, each }) {
+  let slowest = null;
+  const unknown = [];
+  for (const model of models) {
+    const own = basis.earlier.filter((row) => row.model === model.id && row.latency_ms !== null);
+    const row = own.find((found) => found.phase === phase) ?? own[0];
+    const latency = row?.latency_ms ?? model.pacing?.latency_ms ?? null;
+    if (latency === null) {
+      unknown.push(model.name);
+      continue;
+    }
+    const atOnce = Math.min(each, model.pacing?.limit ?? (Number(model.max_concurrency) || 1));
+    const byLatency = (each * latency) / 1000 / atOnce;
+    const byRate = model.requests_per_minute ? (each / model.requests_per_minute) * 60 : 0;
+    const found = { model, row, latency, atOnce, seconds: Math.max(byLatency, byRate), rated: byRate > byLatency };
+    if (!slowest || found.seconds > slowest.seconds) slowest = found;
+  }
+  const said = [];
+  if (unknown.length) said.push(`Time: unknown until ${names(unknown)} ${unknown.length === 1 ? "has" : "have"} been called once.`);
+  else if (slowest) {
+    const { model, row, latency, atOnce, rated } = slowest;
+    const which = models.length > 1 ? `; all models run at once, and ${model.name} takes longest` : "";
+    const from = row ? ` in #${row.number}` : " at present";
+    if (rated) said.push(`Time: ${count(model.requests_per_minute)} calls a minute${which}.`);
+    else said.push(`Time: ${duration(latency)} a call${from}, ${count(atOnce)} at once${which}.`);
+  }
+  const away = models.filter(({ status }) => status !== "running").map(({ name }) => name);
+  if (away.length) said.push(`It waits until ${names(away)} ${away.length === 1 ? "is" : "are"} running.`);
+  return { seconds: unknown.length || !slowest ? null : slowest.seconds, said };
+}
+
+function names(all) {
+  return all.length <= 3 ? all.join(", ") : `${all.slice(0, 2).join(", ")} and ${all.length - 2} more`;
+}
+
+function numbers(rows) {
+  const all = [...rows.values()].map(({ number, name, phase }) => `#${number} (${name}, ${phase})`);
+  return names(all);
+}

@@ -1,0 +1,81 @@
+// Models as they are by now: the feed says when one changes, and what the feed has no event for is looked up now and then.
+import { get } from "./api.js";
+import { quiet, status } from "./dom.js";
+import { follow } from "./feed.js";
+import { clip, count, duration, visible } from "./format.js";
+
+const SETTLE_MS = 300;
+const SOURCES = { running: "Running", platform: "Platform", trained: "Trained", huggingface: "HuggingFace" };
+
+/** Calls at once: `16`, `12 of 16` after a cut, `40 (auto)`. */
+export function limitOf({ max_concurrency: set, pacing }) {
+  const now = pacing?.limit;
+  if (set === "auto") return now ? `${count(now)} (auto)` : "auto";
+  return now && now !== set ? `${count(now)} of ${count(set)}` : count(set);
+}
+
+const FIELDS = {
+  name: (place, { name }) => place.replaceChildren(visible(name)),
+  model: (place, { model }) => place.replaceChildren(visible(clip(model, 120))),
+  source: (place, { source }) => place.replaceChildren(SOURCES[source]),
+  elsewhere(place, { source }) {
+    // "Running" beside a status would read as one.
+    place.hidden = source === "running";
+    place.replaceChildren(SOURCES[source]);
+  },
+  per_minute: (place, { requests_per_minute: most }) => place.replaceChildren(most ? count(most) : "no limit"),
+  limit: (place, model) => place.replaceChildren(limitOf(model)),
+  rate: (place, { pacing }) => place.replaceChildren((pacing?.calls_per_s ?? 0).toFixed(1)),
+  calls: (place, { pacing }) => place.replaceChildren(count(pacing?.calls ?? 0)),
+  refused: (place, { pacing }) => place.replaceChildren(count(pacing?.refused ?? 0)),
+  in_flight: (place, { pacing }) => place.replaceChildren((pacing?.in_flight ?? 0).toFixed(0)),
+  meter(place, { pacing }) {
+    const part = pacing?.limit ? Math.min(1, pacing.in_flight / pacing.limit) : 0;
+    place.querySelector(".bar-value").setAttribute("width", `${(part * 100).toFixed(3)}%`);
+  },
+  latency(place, { pacing, latency_ms: probe }) {
+    if (pacing?.latency_ms != null) return place.replaceChildren(duration(pacing.latency_ms));
+    if (probe == null) return place.replaceChildren(duration(null));
+    const small = document.createElement("small");
+    small.append("(probe)");
+    place.replaceChildren(`${duration(probe)} `, small);
+  },
+  status(place, { status: value }) {
+    if (place.textContent.trim() !== value) place.replaceChildren(status(value));
+  },
+  since(place, { status_since: moment }) {
+    if (!moment || place.dateTime === moment) return;
+    place.dateTime = moment;
+    place.title = moment;
+    place.textContent = new Date(moment).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  },
+  detail(place, { status: value, status_detail: detail }) {
+    const text = value === "running" ? "" : detail;
+    place.hidden = !text;
+    place.replaceChildren(visible(clip(text, Number(place.dataset.most))));
+  },
+};
+
+/** Write a `Model` of the API into the `data-field`s of `root`. */
+export function showModel(root, model) {
+  for (const place of root.querySelectorAll("[data-field]")) FIELDS[place.dataset.field](place, model);
+}
+
+/** Call `show` with the API's answer to `path` whenever a model's status or limit changes, and every `everyMs` while the page is seen. */
+export function keepLive(path, everyMs, show) {
+  let asking = false;
+  async function refresh() {
+    if (asking || document.visibilityState === "hidden") return;
+    asking = true;
+    try {
+      show(await get(path));
+    } catch {
+      // What is shown stays; the next time may do.
+    } finally {
+      asking = false;
+    }
+  }
+  setInterval(refresh, everyMs);
+  document.addEventListener("visibilitychange", refresh);
+  follow("/events/ws?type=assay.model.status", { onEvent: quiet(SETTLE_MS, refresh) });
+}

@@ -1,0 +1,38 @@
+// The list of models: live numbers, filters that need no button, and a dialog to add one.
+import { post } from "./api.js";
+import { byId } from "./dom.js";
+import { count } from "./format.js";
+import { modelForm } from "./model_form.js";
+import { keepLive, showModel } from "./model_live.js";
+
+const REFRESH_MS = 3000;
+
+const table = document.getElementById("models");
+if (table) {
+  const rows = new Map([...table.querySelectorAll("[data-model]")].map((row) => [row.dataset.model, row]));
+  keepLive(table.dataset.live, REFRESH_MS, ({ items }) => {
+    for (const model of items) if (rows.has(model.id)) showModel(rows.get(model.id), model);
+    const fresh = items.filter(({ id }) => !rows.has(id)).length;
+    const link = byId("new-models");
+    link.hidden = fresh === 0;
+    link.href = location.href;
+    link.textContent = `Show ${count(fresh)} more`;
+  });
+}
+
+const filter = document.getElementById("filter");
+if (filter) {
+  filter.addEventListener("change", () => filter.requestSubmit());
+  filter.addEventListener("formdata", ({ formData }) => {
+    for (const [name, value] of [...formData]) if (!value) formData.delete(name);
+  });
+}
+
+const add = document.getElementById("add");
+if (add) {
+  const open = modelForm({
+    send: (body, key) => post("/models", body, { headers: { "Idempotency-Key": key } }),
+    done: ({ id }) => location.assign(`/models/${encodeURIComponent(id)}`),
+  });
+  add.addEventListener("click", () => open());
+}
