@@ -1,0 +1,218 @@
+"""The Evaluate page: choosing, the estimate, running with a script and without, adding a model on the way."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from deploy.embedded.ports import free
+from shared.api import Model
+from tests.pages.visitor import Visitor
+from tests.running import RunningStack
+
+Visit = Callable[..., Visitor]
+
+EVALUATE = "/environments/word-problems/evaluate"
+
+
+@pytest.fixture
+def models(stack: RunningStack) -> Iterator[list[Model]]:
+    """One that is live under its own source, one live and trained, one of HuggingFace that is away. Removed afterwards."""
+    stack.push_sample_environment()
+    (port,) = free(1)
+    made = [
+        stack.add_model("evaluate-live", model="sample-95"),
+        stack.add_model("evaluate-trained", model="sample-80", source="trained"),
+        stack.client.models.add(
+            "evaluate-away", base_url=f"http://127.0.0.1:{port}/v1", model="gone", source="huggingface"
+        ),
+    ]
+    yield made
+    for evaluation in stack.client.evaluations.list():
+        if evaluation.status in ("queued", "running", "scoring"):
+            stack.client.evaluations.cancel(evaluation.id)
+            stack.client.evaluations.wait(evaluation.id)
+    for model in made:
+        stack.client.models.delete(model.id)
+
+
+def box(page: Page, model: Model) -> Locator:
+    return page.locator(f"#choose-{model.id}")
+
+
+def tab(page: Page, name: str) -> None:
+    page.locator(".sources label", has_text=name).click()
+
+
+def test_choose_across_tabs_and_run_several(visit: Visit, stack: RunningStack, models: list[Model]) -> None:
+    page = visit().go(f"{EVALUATE}?source=running")
+    expect(page.get_by_role("heading", name="Select a model to evaluate")).to_be_visible()
+    run = page.get_by_role("button", name="Run Evaluation")
+    expect(run).to_be_disabled()
+    live, trained, away = (box(page, model) for model in models)
+    expect(live).to_be_visible()
+    expect(live).to_have_accessible_name("evaluate-live")
+    expect(trained).to_be_visible()
+    expect(away).to_be_hidden()
+    expect(page.locator(f'[data-model="{models[0].id}"] .status')).to_have_text("running")
+    live.check()
+    expect(run).to_be_enabled()
+    expect(page.locator("#chosen")).to_have_text("1 model chosen")
+
+    tab(page, "Trained")
+    expect(live).to_be_hidden()
+    expect(live).to_be_checked()
+    assert "source=trained" in page.url
+    trained.check()
+    tab(page, "HuggingFace")
+    expect(page.locator(f'[data-model="{models[2].id}"]')).to_contain_text("unreachable")
+    expect(page.locator("#names")).to_have_text(
+        re.compile("evaluate-live.*evaluate-trained|evaluate-trained.*evaluate-live")
+    )
+
+    page.get_by_label("Limit").fill("5")
+    page.get_by_label("Samples per item").fill("2")
+    expect(page.locator("#calls")).to_have_text("20")
+    page.get_by_text("More settings", exact=True).first.click()
+    page.get_by_label("Temperature").fill("0.7")
+    page.get_by_label("Other parameters").fill('{"top_k": 20}')
+    page.get_by_label("Priority").fill("5")
+    run.click()
+    page.wait_for_url(re.compile(r"/evaluations\?group=g\w+$"))
+    group = page.url.partition("group=")[2]
+    started = list(stack.client.evaluations.list(group=group))
+    assert {evaluation.model for evaluation in started} == {models[0].id, models[1].id}
+    for evaluation in started:
+        assert (evaluation.phase, evaluation.limit, evaluation.samples_per_item, evaluation.priority) == (
+            "dev",
+            5,
+            2,
+            5,
+        )
+        assert evaluation.params["temperature"] == 0.7
+        assert evaluation.params["top_k"] == 20
+
+
+def test_one_model_leads_to_its_evaluation_and_is_what_the_next_estimate_is_based_on(
+    visit: Visit, stack: RunningStack, models: list[Model]
+) -> None:
+    page = visit().go(f"{EVALUATE}?models={models[0].id}&phase=test&limit=10")
+    expect(page.get_by_label("Phase")).to_have_value("test")
+    expect(page.locator("#tokens")).to_have_text(re.compile("^at most"))
+    expect(page.locator("#basis")).to_contain_text("4 characters a token")
+    expect(page.locator("#basis")).to_contain_text("unknown until evaluate-live has been called once")
+    page.get_by_role("button", name="Run Evaluation").click()
+    page.wait_for_url(re.compile(r"/evaluations/\d+$"))
+    number = page.url.rpartition("/")[2]
+    stack.client.evaluations.wait(number)
+
+    page.goto(f"{stack.url}{EVALUATE}?models={models[0].id}&phase=test")
+    expect(page.locator("#calls")).to_have_text("400")
+    expect(page.locator("#tokens")).to_have_text(re.compile("^about"))
+    expect(page.locator("#basis")).to_contain_text(f"#{number} (evaluate-live, test)")
+    expect(page.locator("#time")).to_have_text(re.compile("second| s"))
+
+
+def test_by_keyboard_alone(visit: Visit, models: list[Model]) -> None:
+    page = visit().go(f"{EVALUATE}?source=platform")
+    page.locator("#source-platform").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#source-running")).to_be_checked()
+    live = box(page, models[0])
+    live.focus()
+    page.keyboard.press("Space")
+    expect(live).to_be_checked()
+    page.get_by_label("Limit").fill("2")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/evaluations/\d+$"))
+
+
+def test_errors_stand_at_their_fields(visit: Visit, models: list[Model]) -> None:
+    visitor = visit()
+    visitor.expected.append("422")
+    page = visitor.go(f"{EVALUATE}?models={models[0].id}")
+    page.get_by_text("More settings", exact=True).first.click()
+    page.get_by_label("Top p").fill("3")
+    page.get_by_role("button", name="Run Evaluation").click()
+    expect(page.locator("#top_p-error")).to_have_text(re.compile("less than or equal to 1"))
+    expect(page.get_by_label("Top p")).to_be_focused()
+    expect(page.get_by_label("Top p")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Top p").fill("1")
+    page.get_by_label("Other parameters").fill("no json")
+    page.get_by_role("button", name="Run Evaluation").click()
+    expect(page.locator("#other-error")).to_contain_text("must be a JSON object")
+    expect(page.locator("#top_p-error")).to_be_hidden()
+    assert visitor.violations() == []
+
+
+def test_without_a_script(visit: Visit, stack: RunningStack, models: list[Model]) -> None:
+    page = visit(script=False).go(f"{EVALUATE}?source=trained")
+    run = page.get_by_role("button", name="Run Evaluation")
+    run.click()
+    expect(page.get_by_text("choose at least one model")).to_be_visible()
+    expect(page.locator("#source-trained")).to_be_checked()
+    box(page, models[1]).check()
+    tab(page, "Running")
+    box(page, models[0]).check()
+    page.get_by_label("Limit").fill("nothing")
+    run.click()
+    expect(page.locator("#limit-error")).to_have_text("must be a whole number")
+    expect(box(page, models[0])).to_be_checked()
+    page.get_by_label("Limit").fill("3")
+    run.click()
+    page.wait_for_url(re.compile(r"/evaluations\?group=g\w+$"))
+    started = list(stack.client.evaluations.list(group=page.url.partition("group=")[2]))
+    assert {evaluation.model for evaluation in started} == {models[0].id, models[1].id}
+    assert {evaluation.limit for evaluation in started} == {3}
+
+
+def test_a_model_is_added_on_the_way(visit: Visit, stack: RunningStack, models: list[Model]) -> None:
+    visitor = visit()
+    visitor.expected.append("422")
+    page = visitor.go(f"{EVALUATE}?source=platform")
+    others = len(list(stack.client.models.list(source="platform")))
+    expect(page.get_by_text("No platform models yet")).to_be_visible(visible=others == 0)
+    expect(page.get_by_text("--source platform")).to_be_visible(visible=others == 0)
+    page.locator("[data-add='']").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Listed under")).to_have_value("platform")
+    assert visitor.violations() == []
+    dialog.get_by_label("Name", exact=True).fill("evaluate-added")
+    dialog.get_by_label("Address").fill("ftp://nowhere")
+    dialog.get_by_label("Its name at the endpoint").fill("sample-60")
+    dialog.get_by_role("button", name="Add model").click()
+    expect(dialog.locator("#model-base_url-error")).to_contain_text("must be an http or https URL")
+    dialog.get_by_label("Address").fill(stack.endpoint.base_url)
+    dialog.get_by_role("button", name="Add model").click()
+    expect(dialog).to_be_hidden()
+    added = page.get_by_role("checkbox", name="evaluate-added")
+    model = next(model for model in stack.client.models.list() if model.name == "evaluate-added")
+    models.append(model)
+    expect(added).to_be_visible()
+    expect(added).to_be_checked()
+    expect(page.locator("#chosen")).to_have_text("1 model chosen")
+    expect(page.locator('[data-count="platform"]')).to_have_text(str(others + 1))
+    tab(page, "Running")
+    expect(added).to_be_visible()
+    assert model.source == "platform"
+
+
+def test_a_model_that_comes_up_shows_so(visit: Visit, stack: RunningStack, models: list[Model]) -> None:
+    page = visit().go(f"{EVALUATE}?source=running")
+    away = box(page, models[2])
+    expect(away).to_be_hidden()
+    stack.client.models.update(models[2].id, base_url=stack.endpoint.base_url, model="sample-60")
+    expect(away).to_be_visible()
+    expect(page.locator(f'[data-model="{models[2].id}"] .status')).to_have_text("running")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_it_is_accessible(visit: Visit, models: list[Model], width: int, dark: bool) -> None:
+    visitor = visit(width=width, dark=dark)
+    for source in ("running", "platform", "huggingface"):
+        page = visitor.go(f"{EVALUATE}?source={source}&models={models[0].id}")
+        page.get_by_text("More settings", exact=True).first.click()
+        assert visitor.violations() == []
+        assert not visitor.overflows()
