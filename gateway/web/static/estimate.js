@@ -28,7 +28,7 @@ export function estimate(basis, models, { phase, limit, samples, maxTokens }) {
   const { items: all, characters } = basis.phases[phase];
   const items = Math.min(limit ?? all, all);
   const each = items * samples;
-  const tokens = tokensOf(basis, models, { phase, each, characters, most: maxTokens ?? basis.max_tokens });
+  const tokens = tokensOf(basis, models, { phase, all, each, characters, most: maxTokens ?? basis.max_tokens });
   const time = timeOf(basis, models, { phase, each });
   const counted = `${count(items)} ${items === 1 ? "item" : "items"}`;
   const times = (number, what) => (number === 1 ? "" : ` \u00d7 ${count(number)} ${what}`);
@@ -36,7 +36,7 @@ export function estimate(basis, models, { phase, limit, samples, maxTokens }) {
   return { calls: each * models.length, ...tokens, ...time, said: [calls, ...tokens.said, ...time.said] };
 }
 
-function tokensOf(basis, models, { phase, each, characters, most }) {
+function tokensOf(basis, models, { phase, all, each, characters, most }) {
   let total = 0;
   let bounded = false;
   const rows = new Map();
@@ -53,11 +53,10 @@ function tokensOf(basis, models, { phase, each, characters, most }) {
     }
   }
   const said = [];
-  if (rows.size) said.push(`Tokens: what a call took in ${numbers(rows)}.`);
+  if (rows.size) said.push(`Tokens: as many as a call took in ${numbers(rows)}.`);
   if (bounded) {
-    said.push(
-      `Tokens: prompts of the first ${count(basis.measured)} items at about ${CHARACTERS_A_TOKEN} characters a token, answers of at most ${count(most)}.`,
-    );
+    const which = all > basis.measured ? `the first ${count(basis.measured)} items` : "the items";
+    said.push(`Tokens: prompts of ${which} at about ${CHARACTERS_A_TOKEN} characters a token, answers of at most ${count(most)}.`);
   }
   return { tokens: Math.round(total), bounded, said };
 }

@@ -77,5 +77,7 @@ export function keepLive(path, everyMs, show) {
   }
   setInterval(refresh, everyMs);
   document.addEventListener("visibilitychange", refresh);
-  follow("/events/ws?type=assay.model.status", { onEvent: quiet(SETTLE_MS, refresh) });
+  const soon = quiet(SETTLE_MS, refresh);
+  // Once it is connected as well: what happened before that had no listener.
+  follow("/events/ws?type=assay.model.status", { onEvent: soon, onState: (state) => state !== "lost" && soon() });
 }
