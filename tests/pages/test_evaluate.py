@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -216,3 +217,51 @@ def test_it_is_accessible(visit: Visit, models: list[Model], width: int, dark: b
         page.get_by_text("More settings", exact=True).first.click()
         assert visitor.violations() == []
         assert not visitor.overflows()
+
+
+def test_what_an_estimate_says(visit: Visit, models: list[Model]) -> None:
+    page = visit().go(EVALUATE)
+    script = page.locator("script[src$='/evaluate.js']").get_attribute("src") or ""
+
+    def estimate(basis: dict[str, Any], chosen: list[dict[str, Any]], **asked: Any) -> Any:
+        settings = {"phase": "dev", "limit": None, "samples": 1, "maxTokens": None, **asked}
+        return page.evaluate(
+            "async ([script, ...given]) => (await import(script)).estimate(...given)",
+            [script.replace("evaluate.js", "estimate.js"), basis, chosen, settings],
+        )
+
+    earlier = {
+        "number": 7,
+        "model": "a",
+        "name": "A",
+        "phase": "dev",
+        "prompt": 100,
+        "completion": 50,
+        "latency_ms": 200,
+    }
+    basis = {
+        "phases": {"dev": {"items": 100, "characters": 400}},
+        "measured": 200,
+        "max_tokens": 512,
+        "earlier": [earlier],
+    }
+    a = {"id": "a", "name": "A", "status": "running", "max_concurrency": 16, "pacing": {"limit": 10}}
+    b = {"id": "b", "name": "B", "status": "unreachable", "max_concurrency": "auto", "requests_per_minute": 60}
+
+    own = estimate(basis, [a])
+    assert (own["calls"], own["tokens"], own["bounded"], own["seconds"]) == (100, 15_000, False, 2)
+    assert any("#7 (A, dev)" in sentence for sentence in own["said"])
+    # More items than there are, and an answer that is cut short.
+    assert estimate(basis, [a], limit=1000, samples=3, maxTokens=10)["tokens"] == 300 * 110
+    # Never called: no time, and tokens as another model's calls took.
+    both = estimate(basis, [a, b])
+    assert (both["calls"], both["tokens"], both["seconds"]) == (200, 30_000, None)
+    assert any("until B has been called once" in sentence for sentence in both["said"])
+    assert any("waits until B is running" in sentence for sentence in both["said"])
+    # A rate limit takes longer than the latency would.
+    slow = estimate({**basis, "earlier": [{**earlier, "model": "b"}]}, [b])
+    assert slow["seconds"] == 100
+    # Nothing to go by but the items: a bound. Without even a bound on the answers: nothing.
+    bound = estimate({**basis, "earlier": []}, [a])
+    assert (bound["tokens"], bound["bounded"]) == (100 * (100 + 512), True)
+    assert estimate({**basis, "earlier": [], "max_tokens": None}, [a])["tokens"] is None
