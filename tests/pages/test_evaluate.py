@@ -1,7 +1,9 @@
 """The Evaluate page: choosing, the estimate, running with a script and without, adding a model on the way."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,11 +32,11 @@ def models(stack: RunningStack) -> Iterator[list[Model]]:
         ),
     ]
     yield made
-    for evaluation in stack.client.evaluations.list():
-        if evaluation.status in ("queued", "running", "scoring"):
-            stack.client.evaluations.cancel(evaluation.id)
-            stack.client.evaluations.wait(evaluation.id)
     for model in made:
+        for evaluation in stack.client.evaluations.list(model=model.id):
+            if evaluation.status in ("queued", "running", "scoring"):
+                stack.client.evaluations.cancel(evaluation.id)
+                stack.client.evaluations.wait(evaluation.id)
         stack.client.models.delete(model.id)
 
 
@@ -96,23 +98,41 @@ def test_choose_across_tabs_and_run_several(visit: Visit, stack: RunningStack, m
 
 
 def test_one_model_leads_to_its_evaluation_and_is_what_the_next_estimate_is_based_on(
-    visit: Visit, stack: RunningStack, models: list[Model]
+    visit: Visit, stack: RunningStack, models: list[Model], tmp_path: Path
 ) -> None:
-    page = visit().go(f"{EVALUATE}?models={models[0].id}&phase=test&limit=10")
-    expect(page.get_by_label("Phase")).to_have_value("test")
-    expect(page.locator("#tokens")).to_have_text(re.compile("^at most"))
+    rows = [{"question": f"What is {number} plus 5?", "answer": str(number + 5)} for number in range(12)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    manifest = {
+        "slug": "sums",
+        "title": "Sums",
+        "prompt": {"template": "{{ question }}"},
+        "generation": {"max_tokens": 32},
+        "phases": [
+            {"name": name, "data": "rows.jsonl", "fields": {"input": "question", "target": "answer"}}
+            for name in ("first", "second")
+        ],
+        "scoring": {"scorer": "numeric"},
+    }
+    (tmp_path / "environment.yaml").write_text(json.dumps(manifest))
+    stack.client.environments.push(tmp_path)
+
+    page = visit().go(f"/environments/sums/evaluate?models={models[0].id}&phase=second&limit=10")
+    expect(page.get_by_label("Phase")).to_have_value("second")
+    expect(page.locator("#calls")).to_have_text("10")
+    expect(page.locator("#tokens")).to_have_text("at most 370")  # 10 calls of about 18 / 4 and at most 32
     expect(page.locator("#basis")).to_contain_text("4 characters a token")
     expect(page.locator("#basis")).to_contain_text("unknown until evaluate-live has been called once")
     page.get_by_role("button", name="Run Evaluation").click()
     page.wait_for_url(re.compile(r"/evaluations/\d+$"))
     number = page.url.rpartition("/")[2]
-    stack.client.evaluations.wait(number)
+    done = stack.client.evaluations.wait(number)
+    assert (done.environment, done.phase, done.progress.total) == ("sums", "second", 10)
 
-    page.goto(f"{stack.url}{EVALUATE}?models={models[0].id}&phase=test")
-    expect(page.locator("#calls")).to_have_text("400")
+    page.goto(f"{stack.url}/environments/sums/evaluate?models={models[0].id}")
+    expect(page.locator("#calls")).to_have_text("12")
     expect(page.locator("#tokens")).to_have_text(re.compile("^about"))
-    expect(page.locator("#basis")).to_contain_text(f"#{number} (evaluate-live, test)")
-    expect(page.locator("#time")).to_have_text(re.compile("second| s"))
+    expect(page.locator("#basis")).to_contain_text(f"#{number} (evaluate-live, second)")
+    expect(page.locator("#time")).to_have_text("a few seconds")
 
 
 def test_by_keyboard_alone(visit: Visit, models: list[Model]) -> None:
@@ -148,7 +168,9 @@ def test_errors_stand_at_their_fields(visit: Visit, models: list[Model]) -> None
 
 
 def test_without_a_script(visit: Visit, stack: RunningStack, models: list[Model]) -> None:
-    page = visit(script=False).go(f"{EVALUATE}?source=trained")
+    visitor = visit(script=False)
+    visitor.expected.append("422")
+    page = visitor.go(f"{EVALUATE}?source=trained")
     run = page.get_by_role("button", name="Run Evaluation")
     run.click()
     expect(page.get_by_text("choose at least one model")).to_be_visible()
