@@ -119,7 +119,7 @@ def test_one_model_leads_to_its_evaluation_and_is_what_the_next_estimate_is_base
     page = visit().go(f"/environments/sums/evaluate?models={models[0].id}&phase=second&limit=10")
     expect(page.get_by_label("Phase")).to_have_value("second")
     expect(page.locator("#calls")).to_have_text("10")
-    expect(page.locator("#tokens")).to_have_text("at most 370")  # 10 calls of about 18 / 4 and at most 32
+    expect(page.locator("#tokens")).to_have_text("at most 360")  # 10 calls of about 17 / 4 and at most 32
     expect(page.locator("#basis")).to_contain_text("4 characters a token")
     expect(page.locator("#basis")).to_contain_text("unknown until evaluate-live has been called once")
     page.get_by_role("button", name="Run Evaluation").click()
