@@ -23,7 +23,10 @@ const FIELDS = {
     place.hidden = source === "running";
     place.replaceChildren(SOURCES[source]);
   },
-  per_minute: (place, { requests_per_minute: most }) => place.replaceChildren(most ? count(most) : "no limit"),
+  per_minute(place, { requests_per_minute: most }) {
+    place.hidden = most === null;
+    place.querySelector("dd").replaceChildren(String(most));
+  },
   limit: (place, model) => place.replaceChildren(limitOf(model)),
   rate: (place, { pacing }) => place.replaceChildren((pacing?.calls_per_s ?? 0).toFixed(1)),
   calls: (place, { pacing }) => place.replaceChildren(count(pacing?.calls ?? 0)),
