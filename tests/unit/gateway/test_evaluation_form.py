@@ -1,7 +1,7 @@
 """The Evaluate form as the API's body, and errors at their fields."""
 
 import pytest
-from starlette.datastructures import FormData, ImmutableMultiDict, QueryParams
+from starlette.datastructures import FormData, QueryParams
 
 from gateway.web.evaluation_form import FIELDS, Given, body_of, field_of, messages, read
 from shared.errors import Conflict, Invalid
@@ -65,5 +65,4 @@ def test_a_problem_of_no_field_marks_none() -> None:
 def test_ids_of_an_address_may_stand_in_one_value_and_are_taken_once() -> None:
     assert read(QueryParams("models=m1,m2&models=m2,,m3&phase=dev")).models == ["m1", "m2", "m3"]
     assert read(QueryParams("phase=dev")).texts["phase"] == "dev"
-    form: ImmutableMultiDict[str, str] = FormData([("models", "m1"), ("models", "m2")])
-    assert read(form).models == ["m1", "m2"]
+    assert read(FormData([("models", "m1"), ("models", "m2")])).models == ["m1", "m2"]
