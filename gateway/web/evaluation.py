@@ -1,5 +1,6 @@
 """`/evaluations/{id or number}`: one evaluation. Its log while it runs, its score breakdown once there is one, and what can be done."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,6 +12,7 @@ from gateway.auth import RUNNER
 from gateway.lookups import find_evaluation
 from gateway.parts import Parts, PartsOf
 from gateway.web import scores
+from gateway.web.loglines import TEXT, last_lines
 from gateway.web.render import page
 from shared.api import Evaluation
 from shared.contracts import ACTIVE, ModelStatus, Status
@@ -77,13 +79,20 @@ async def show_evaluation(reference: str, request: Request, parts: PartsOf) -> R
     values = await frame(parts, reference)
     evaluation: Evaluation = values["evaluation"]
     if not has_scores(evaluation):
-        return page(request, "evaluation_log.html", tab="log", **values)
+        return await log_page(request, parts, values)
     return page(request, "evaluation.html", tab="scores", **values, breakdown=await scores.breakdown(parts, evaluation))
 
 
 @router.get("/evaluations/{reference}/log")
 async def show_log(reference: str, request: Request, parts: PartsOf) -> Response:
-    return page(request, "evaluation_log.html", tab="log", **await frame(parts, reference))
+    return await log_page(request, parts, await frame(parts, reference))
+
+
+async def log_page(request: Request, parts: Parts, values: dict[str, Any]) -> Response:
+    lines = await last_lines(parts, values["evaluation"])
+    return page(
+        request, "evaluation_log.html", tab="log", **values, lines=lines, line_chars=TEXT, rendered=datetime.now(UTC)
+    )
 
 
 @router.post("/evaluations/{reference}/cancel", dependencies=[RUNNER])

@@ -4,12 +4,14 @@ const FIRST_PAUSE_MS = 500;
 const LAST_PAUSE_MS = 15_000;
 const GONE = 4410; // the feed of all no longer has what follows the cursor
 const TOO_SLOW = 1013;
+const ENDED = 1000; // an evaluation's log is complete
+const REFUSED = (code) => code >= 4400 && code < 4500 && code !== GONE; // trying again would be refused again
 
 /**
  * Follow `/v1` + `path`, an events socket, until `stop` is called or `onEvent` returns false.
  *
- * `onEvent(event)` gets each CloudEvent once and in order; `onState(state)` gets "live", "lost" (it comes back by itself) and "gone"
- * (events were missed: load again what is shown, the feed goes on from now).
+ * `onEvent(event)` gets each CloudEvent once and in order; `onState(state)` gets "live", "lost" (it comes back by itself), "gone"
+ * (events were missed: load again what is shown, the feed goes on from now), and as its last "ended" (nothing will follow) or "refused".
  */
 export function follow(path, { after = null, onEvent, onState = () => {} }) {
   let cursor = after;
@@ -35,6 +37,11 @@ export function follow(path, { after = null, onEvent, onState = () => {} }) {
     };
     mine.onclose = ({ code }) => {
       if (ended || socket !== mine) return;
+      if (code === ENDED || REFUSED(code)) {
+        stop();
+        onState(code === ENDED ? "ended" : "refused");
+        return;
+      }
       if (code === GONE) {
         cursor = null;
         onState("gone");

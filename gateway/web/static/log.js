@@ -1,0 +1,107 @@
+// An evaluation's log: all of it from the beginning, then live; cut connections are taken up where they were lost.
+import { copyWith } from "./copy.js";
+import { byId, quiet } from "./dom.js";
+import { follow } from "./feed.js";
+import { count } from "./format.js";
+import { LogView } from "./logview.js";
+import { lineOf, Lines, plain } from "./loglines.js";
+import { enliven } from "./panel.js";
+import { progressOf } from "./progress.js";
+import { say } from "./say.js";
+
+const SPEAK_MS = 10_000;
+const STATES = { live: "Live", lost: "Connection lost; it comes back by itself", ended: "Complete", refused: "Not available" };
+
+function start(root) {
+  const lines = new Lines();
+  const latest = byId("log-latest");
+  const level = byId("log-level");
+  const search = byId("log-search");
+  const progress = progressOf(byId("progress"));
+  const view = new LogView(byId("log-lines"), lines, showPlace);
+  let waiting = []; // lines that came since the last frame
+  let lastProgress = null;
+  let frame = 0;
+  let unseen = 0; // lines that came since the end was left
+  let begun = false;
+  let toSay = "";
+
+  function showPlace() {
+    if (view.following) unseen = 0;
+    latest.hidden = view.following;
+    latest.textContent = unseen ? `Jump to latest \u00b7 ${count(unseen)} new` : "Jump to latest";
+    const all = `${count(lines.count)} lines`;
+    const dropped = lines.dropped ? `, the first ${count(lines.dropped)} only by the command` : "";
+    byId("log-count").textContent = (lines.filtered ? `${count(lines.shown.length)} of ${all}` : all) + dropped;
+  }
+
+  function draw() {
+    frame = 0;
+    const came = waiting;
+    waiting = [];
+    const before = lines.shown.length;
+    const gone = lines.add(came);
+    if (!view.following) unseen += lines.shown.length + gone - before;
+    if (begun) view.grown(gone);
+    else {
+      begun = true;
+      view.reset(); // in place of the lines that the server rendered
+    }
+    if (lastProgress) progress.show(lastProgress);
+    lastProgress = null;
+  }
+
+  function onEvent(event) {
+    const line = lineOf(event);
+    waiting.push(line);
+    if (line.kind === "progress") lastProgress = event;
+    if (line.kind === "progress" || line.level !== "info") toSay = line.text;
+    // A page in the background draws nothing, and must not hold a frame's worth of everything either.
+    if (!frame) frame = requestAnimationFrame(draw);
+    else if (waiting.length > 5000) {
+      cancelAnimationFrame(frame);
+      draw();
+    }
+  }
+
+  const filter = () => {
+    lines.filter(level.value, search.value.trim());
+    view.reset();
+  };
+  level.addEventListener("change", filter);
+  search.addEventListener("input", quiet(120, filter));
+  latest.addEventListener("click", () => {
+    view.latest();
+    byId("log-lines").focus();
+  });
+  byId("log-copy").addEventListener("click", ({ target }) => copyWith(target, lines.shown.map(plain).join("\n")));
+
+  const place = byId("log-lines");
+  place.scrollTop = place.scrollHeight;
+  const state = byId("log-state");
+  state.textContent = "Connecting";
+  const stop = follow(`/evaluations/${root.dataset.evaluation}/events/ws`, {
+    after: "0",
+    onEvent,
+    onState(now) {
+      state.textContent = STATES[now];
+      state.dataset.state = now;
+      if (now === "ended") progress.settle();
+    },
+  });
+  // Not each line: a person who listens hears where it stands now and then.
+  const speaking = setInterval(() => {
+    if (toSay) say(toSay);
+    toSay = "";
+  }, SPEAK_MS);
+
+  return () => {
+    stop();
+    clearInterval(speaking);
+    cancelAnimationFrame(frame);
+    progress.settle();
+    view.stop();
+  };
+}
+
+enliven("#log", start);

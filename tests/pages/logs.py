@@ -1,0 +1,81 @@
+"""Logs as the API has them and as a page shows them, and a long one to look at."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page
+from pymongo import MongoClient
+
+from shared.api import Evaluation
+from tests.running import RunningStack
+
+SAYS = {"queued", "started", "scoring", "completed", "failed", "cancelled"}
+
+
+def said(stack: RunningStack, evaluation: Evaluation) -> list[str]:
+    """Every line that the evaluation's log should have, from the history of its events."""
+    lines: list[str] = []
+    cursor = "0"
+    while cursor:
+        answer = httpx.get(
+            f"{stack.url}/v1/evaluations/{evaluation.id}/events", params={"cursor": cursor, "limit": 1000}
+        ).json()
+        for event in answer["items"]:
+            kind = event["type"].rsplit(".", 1)[-1]
+            message = event["data"].get("message", "")
+            lines.append(": ".join(filter(None, [kind.capitalize(), message])) if kind in SAYS else message)
+        cursor = answer["next"]
+    return lines
+
+
+def shown(page: Page) -> list[str]:
+    """The texts of the lines that the page has drawn."""
+    texts: list[str] = page.locator("#log-lines .line-text").all_inner_texts()
+    return texts
+
+
+def add_long_log(stack: RunningStack, like: Evaluation, lines: int) -> int:
+    """A completed evaluation like another one, whose log has so many lines; returns its number.
+
+    Written where the orchestrator archives logs, since no evaluation talks so much in the time of a test.
+    """
+    client: MongoClient[dict[str, Any]] = MongoClient(stack.embedded.environment["ASSAY_MONGO_URL"], tz_aware=True)
+    database = client[stack.embedded.environment.get("ASSAY_MONGO_DATABASE", "assay")]
+    document = database["evaluations"].find_one({"_id": like.id})
+    assert document
+    identity, number = f"{like.id}long", 1_000_000 + like.number
+    base = 1 << 40  # positions far from those of the stream
+    began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def event(nth: int) -> dict[str, Any]:
+        kind, message = ("log", f"Line number {nth}") if nth % 10 == 0 else ("progress", f"Processing: {nth}/{lines}")
+        if nth == lines - 1:
+            kind = "completed"
+        return {
+            "specversion": "1.0",
+            "id": f"{identity}:{nth}",
+            "source": "/assay/orchestrator",
+            "type": f"assay.evaluation.{kind}",
+            "subject": f"evaluations/{identity}",
+            "time": (began + timedelta(seconds=nth)).isoformat().replace("+00:00", "Z"),
+            "datacontenttype": "application/json",
+            "data": {
+                "evaluation": identity,
+                "number": number,
+                "round": 0,
+                "level": "info",
+                "message": message,
+                "done": nth + 1,
+                "total": lines,
+                "percent": 100 * (nth + 1) // lines,
+            },
+        }
+
+    rows = ({"_id": base + nth, "evaluation": identity, "event": event(nth)} for nth in range(lines))
+    database["events"].insert_many(rows)
+    database["evaluations"].insert_one(
+        {**document, "_id": identity, "number": number, "archived_to": base + lines, "outbox": []}
+    )
+    client.close()
+    return number
