@@ -47,7 +47,7 @@ async def show_evaluations(
         filters=filters,
         first=cursor is None,
         following=f"/evaluations?{urlencode({**filters, 'cursor': found.next})}" if found.next else None,
-        without_group=f"/evaluations?{urlencode({k: v for k, v in filters.items() if k != 'group'})}",
+        without_group="/evaluations?" + urlencode({**filters, "group": ""}),
         statuses=STATUSES,
         **await choices(parts, environment, model),
     )

@@ -118,7 +118,7 @@ def test_what_could_not_be_called_is_called_again(stack: RunningStack, visit: Vi
     stack.push_sample_environment()
     endpoint = EndpointProcess()
     port = endpoint.url.rsplit(":", 1)[1]
-    away = stack.client.models.add("away", base_url=endpoint.base_url, model="sample-95")
+    away = stack.client.models.add("away", base_url=endpoint.base_url, model="sample-95", max_concurrency=2)
     endpoint.kill()
     stack.client.models.probe(away.id)
     evaluation = start(stack, away, limit=20, unreachable_wait_s=0)
@@ -128,6 +128,7 @@ def test_what_could_not_be_called_is_called_again(stack: RunningStack, visit: Vi
     expect(page.locator("#state")).to_contain_text("20 of 20 could not be called")
     endpoint = EndpointProcess("--port", port)
     try:
+        endpoint.behave(latency_ms=200)
         stack.client.models.probe(away.id)
         page.get_by_role("button", name="Call 20 again").click()
         expect(page.locator("#tabs [aria-current]")).to_have_text("Log")

@@ -27,7 +27,7 @@ def test_the_score_breakdown_comes_first_once_there_is_one() -> None:
 def test_while_it_runs_its_address_is_the_log_even_where_an_earlier_round_has_a_score(status: Status) -> None:
     running = evaluation(status=status)
     assert not has_scores(running)
-    assert [(key, address) for key, address, _, _ in tabs(running)][0] == ("log", "/evaluations/678")
+    assert next((key, address) for key, address, _, _ in tabs(running)) == ("log", "/evaluations/678")
 
 
 def test_the_dataset_has_a_tab_where_there_is_one() -> None:
