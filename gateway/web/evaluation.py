@@ -55,7 +55,12 @@ def tabs(evaluation: Evaluation) -> list[Tab]:
     shown: list[Tab] = [
         *first,
         ("log", f"{base}/log" if first else base, "Log", None),
-        ("cases", f"{base}/cases", "Detailed Results", evaluation.progress.done),
+        (
+            "cases",
+            f"{base}/cases",
+            "Detailed Results",
+            None if evaluation.status in ACTIVE else evaluation.progress.done,
+        ),
         ("files", f"{base}/files", "Files", len(evaluation.files)),
     ]
     if any(file.name == "dataset.jsonl" for file in evaluation.files):

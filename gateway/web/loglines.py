@@ -15,6 +15,7 @@ from gateway.stream import Kept
 from shared import subjects
 from shared.api import Evaluation
 from shared.contracts import FINAL
+from shared.errors import Unavailable
 from shared.storage.mongo import Database
 
 LINES = 500
@@ -70,8 +71,11 @@ async def last_lines(parts: Parts, evaluation: Evaluation) -> list[Line]:
     if not parts.connected:
         return []
     kept = Kept(parts.service)
-    after = max(0, (await kept.bounds())[1] - REACH)
-    return await _read(kept.read(subjects.scope_events(evaluation.id), after))
+    try:
+        after = max(0, (await kept.bounds())[1] - REACH)
+        return await _read(kept.read(subjects.scope_events(evaluation.id), after))
+    except Unavailable:
+        return []
 
 
 async def _archived(database: Database, evaluation_id: str) -> list[Entry]:

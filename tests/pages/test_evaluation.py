@@ -130,7 +130,7 @@ def test_what_could_not_be_called_is_called_again(stack: RunningStack, visit: Vi
     try:
         endpoint.behave(latency_ms=200)
         stack.client.models.probe(away.id)
-        page.get_by_role("button", name="Call 20 again").click()
+        page.get_by_role("button", name="Call 20 samples again").click()
         expect(page.locator("#tabs [aria-current]")).to_have_text("Log")
         expect(page.get_by_role("log")).to_contain_text("Giving up")
         expect(page.locator("#tabs [aria-current]")).to_have_text("Score Breakdown", timeout=LONG_MS)

@@ -29,8 +29,13 @@ function watch() {
   if (stop || !("active" in root.dataset)) return;
   stop = follow(`/events/ws?type=${[...TYPES, "assay.model.status"].join(",")}`, {
     onEvent({ type, data }) {
-      const mine = type === "assay.model.status" ? data.model === root.dataset.model : data.evaluation === root.dataset.id;
-      if (mine) refresh();
+      // A model's status also tells of its limit; here it only matters whether the model can be reached.
+      const waits = "waits" in root.dataset;
+      const matters =
+        type === "assay.model.status"
+          ? data.model === root.dataset.model && (data.status === "unreachable") !== waits
+          : data.evaluation === root.dataset.id;
+      if (matters) refresh();
     },
     onState(state) {
       if (state === "live" || state === "gone") check();

@@ -11,6 +11,7 @@ keepRows({
   onNew(data) {
     const asked = Object.fromEntries(new FormData(filters));
     const matches =
+      ["", "active", "queued"].includes(asked.status) &&
       (!asked.environment || asked.environment.split("@")[0] === data.environment) &&
       (!asked.model || asked.model === data.model) &&
       (!asked.group || asked.group === data.group);
@@ -26,11 +27,11 @@ keepRows({
 const form = document.getElementById("compare");
 if (form) {
   const boxes = [...form.querySelectorAll('input[name="evaluations"]')];
-  const ready = new Set(boxes.filter((box) => !box.disabled));
+  const ready = (box) => "scored" in box.closest("tr").dataset;
   const show = () => {
     const chosen = boxes.filter((box) => box.checked);
     const wanted = chosen[0]?.dataset.comparable;
-    for (const box of boxes) box.disabled = !ready.has(box) || (wanted !== undefined && box.dataset.comparable !== wanted);
+    for (const box of boxes) box.disabled = !ready(box) || (wanted !== undefined && box.dataset.comparable !== wanted);
     byId("compare-button").disabled = chosen.length < 2;
     byId("compare-bar").classList.toggle("chosen", chosen.length > 0);
     byId("compare-hint").textContent = chosen.length
@@ -38,11 +39,7 @@ if (form) {
       : "Choose two or more of one environment and phase to compare them.";
   };
   form.addEventListener("change", show);
-  form.addEventListener("scored", ({ target }) => {
-    const box = target.querySelector('input[name="evaluations"]');
-    if (box) ready.add(box);
-    show();
-  });
+  form.addEventListener("scored", show);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const numbers = boxes.filter((box) => box.checked).map((box) => box.value);

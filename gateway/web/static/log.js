@@ -5,7 +5,7 @@ import { follow } from "./feed.js";
 import { count } from "./format.js";
 import { LogView } from "./logview.js";
 import { lineOf, Lines, plain } from "./loglines.js";
-import { enliven } from "./panel.js";
+import { enliven, onChange } from "./panel.js";
 import { progressOf } from "./progress.js";
 import { say } from "./say.js";
 
@@ -25,6 +25,8 @@ function start(root) {
   let unseen = 0; // lines that came since the end was left
   let begun = false;
   let toSay = "";
+  let cursor = "0";
+  let stop = null;
 
   function showPlace() {
     if (view.following) unseen = 0;
@@ -52,6 +54,7 @@ function start(root) {
   }
 
   function onEvent(event) {
+    cursor = event.cursor;
     const line = lineOf(event);
     waiting.push(line);
     if (line.kind === "progress") lastProgress = event;
@@ -80,15 +83,22 @@ function start(root) {
   place.scrollTop = place.scrollHeight;
   const state = byId("log-state");
   state.textContent = "Connecting";
-  const stop = follow(`/evaluations/${root.dataset.evaluation}/events/ws`, {
-    after: "0",
-    onEvent,
-    onState(now) {
-      state.textContent = STATES[now];
-      state.dataset.state = now;
-      if (now === "ended") progress.settle();
-    },
-  });
+  function connect() {
+    stop = follow(`/evaluations/${root.dataset.evaluation}/events/ws`, {
+      after: cursor,
+      onEvent,
+      onState(now) {
+        state.textContent = STATES[now];
+        state.dataset.state = now;
+        if (now !== "ended") return;
+        progress.settle();
+        stop = null;
+      },
+    });
+  }
+  connect();
+  // One that is called again goes on with the same log.
+  const changes = onChange(() => stop === null && "active" in byId("evaluation").dataset && connect());
   // Not each line: a person who listens hears where it stands now and then.
   const speaking = setInterval(() => {
     if (toSay) say(toSay);
@@ -96,10 +106,11 @@ function start(root) {
   }, SPEAK_MS);
 
   return () => {
-    stop();
+    stop?.();
+    changes();
     clearInterval(speaking);
     cancelAnimationFrame(frame);
-    progress.settle();
+    progress.stop();
     view.stop();
   };
 }

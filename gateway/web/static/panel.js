@@ -16,8 +16,14 @@ export function enliven(selector, start) {
       if (!living.has(element)) living.set(element, start(element));
     }
   }
-  document.addEventListener(CHANGED, look);
+  onChange(look);
   look();
+}
+
+/** Call `act` whenever parts of the page were exchanged; returns how to stop that. */
+export function onChange(act) {
+  document.addEventListener(CHANGED, act);
+  return () => document.removeEventListener(CHANGED, act);
 }
 
 /** To be called after parts of the page were exchanged. */

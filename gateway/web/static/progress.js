@@ -4,7 +4,7 @@ import { count, seconds } from "./format.js";
 const COUNTS = ["correct", "scored", "no_answer", "model_error", "infra_error"];
 const STILL_MS = 10_000; // after so long without a result, the last rate says nothing any more
 
-/** Keeps `place` (see evaluation_log.html) as its events say. `show(event, live)`, and `settle()` once nothing follows. */
+/** Keeps `place` (see evaluation_log.html) as its events say. `show(event, live)`, and `settle()` for as long as nothing is expected; `stop()` for good. */
 export function progressOf(place) {
   const bar = place.querySelector("progress");
   const shown = new Map([...place.querySelectorAll("[data-show]")].map((element) => [element.dataset.show, element]));
@@ -40,8 +40,9 @@ export function progressOf(place) {
       cameAt = data.done < data.total ? performance.now() : null;
     },
     settle() {
-      clearInterval(timer);
+      cameAt = null;
       say("pace", "");
     },
+    stop: () => clearInterval(timer),
   };
 }

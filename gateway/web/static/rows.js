@@ -31,9 +31,14 @@ export function keepRows({ onNew = () => {} } = {}) {
       } else showStatus(row, STATUS[kind] ?? kind);
     },
     onState(state) {
-      if (state === "live" || state === "gone") for (const row of rows.values()) if (isActive(row)) load(row);
+      if (state === "live" || state === "gone") loadActive(rows);
     },
   });
+}
+
+/** One after the other: a gateway that has just started has all its pages come back. */
+async function loadActive(rows) {
+  for (const row of rows.values()) if (isActive(row)) await load(row);
 }
 
 const isActive = (row) => ["queued", "running", "scoring"].includes(row.dataset.status);
@@ -61,6 +66,7 @@ async function load(row) {
   showProgress(row, found.progress);
   const { metrics } = found;
   if (!metrics) return;
+  row.dataset.scored = "";
   const same = metrics.overall_score === metrics.accuracy;
   part(row, "score").textContent = same ? percent(metrics.overall_score) : plain(metrics.overall_score);
   row.dispatchEvent(new CustomEvent("scored", { bubbles: true }));
