@@ -73,9 +73,7 @@ async def choices(parts: Parts, environment: str, model: str) -> dict[str, Any]:
         {"$sort": {"title": 1}},
         {"$limit": CHOICES},
     ]
-    environments = {
-        row["_id"]: row["title"] async for row in await parts.database["environments"].aggregate(newest_first)
-    }
+    environments = {row["_id"]: row["title"] async for row in parts.database["environments"].aggregate(newest_first)}
     rows = parts.database["models"].find({}, {"name": 1}).sort("created_at", -1).limit(CHOICES)
     models = {row["_id"]: row["name"] async for row in rows}
     if environment:
