@@ -67,7 +67,7 @@ def wanted(status: str) -> list[Status] | None:
 
 async def choices(parts: Parts, environment: str, model: str) -> dict[str, Any]:
     """`environments` as slugs with titles and `models` as ids with names, those that are asked for among them."""
-    newest_first = [
+    newest_first: list[dict[str, Any]] = [
         {"$sort": {"created_at": -1}},
         {"$group": {"_id": "$slug", "title": {"$first": "$title"}}},
         {"$sort": {"title": 1}},

@@ -10,6 +10,8 @@ import { progressOf } from "./progress.js";
 import { say } from "./say.js";
 
 const SPEAK_MS = 10_000;
+const MANY = 100; // lines in a frame: a history that comes in, which is not worth drawing at each step
+const MANY_MS = 250;
 const STATES = { live: "Live", lost: "Connection lost; it comes back by itself", ended: "Complete", refused: "Not available" };
 
 function start(root) {
@@ -22,6 +24,7 @@ function start(root) {
   let waiting = []; // lines that came since the last frame
   let lastProgress = null;
   let frame = 0;
+  let rest = 0;
   let unseen = 0; // lines that came since the end was left
   let begun = false;
   let toSay = "";
@@ -38,7 +41,9 @@ function start(root) {
   }
 
   function draw() {
+    cancelAnimationFrame(frame);
     frame = 0;
+    rest = performance.now() + (waiting.length > MANY ? MANY_MS : 0);
     const came = waiting;
     waiting = [];
     const before = lines.shown.length;
@@ -59,12 +64,14 @@ function start(root) {
     waiting.push(line);
     if (line.kind === "progress") lastProgress = event;
     if (line.kind === "progress" || line.level !== "info") toSay = line.text;
-    // A page in the background draws nothing, and must not hold a frame's worth of everything either.
-    if (!frame) frame = requestAnimationFrame(draw);
-    else if (waiting.length > 5000) {
-      cancelAnimationFrame(frame);
-      draw();
-    }
+    // A page in the background has no frames, and must not hold everything that comes meanwhile twice.
+    if (waiting.length > 5000) draw();
+    else if (!frame) frame = requestAnimationFrame(when);
+  }
+
+  function when(now) {
+    if (now >= rest) draw();
+    else frame = requestAnimationFrame(when);
   }
 
   const filter = () => {
