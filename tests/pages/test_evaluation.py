@@ -87,7 +87,7 @@ def test_cut_connections_and_reloads_lose_no_line(stack: RunningStack, visit: Vi
     expect(page.get_by_role("log")).to_contain_text("Submission generated")
     stack.kill("gateway")
     expect(page.locator("#log-state")).to_have_attribute("data-state", "lost")
-    stack.until_ready()
+    expect(page.locator("#log-state")).to_have_attribute("data-state", "live", timeout=LONG_MS)
     stack.endpoint.gate(closed=False)
     expect(page.get_by_role("log")).to_contain_text("Processing: ", timeout=LONG_MS)
     page.reload()
