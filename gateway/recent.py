@@ -1,6 +1,7 @@
 """The newest events in memory, so that clients who come back or join all at once are not a read of the stream each."""
 
 from collections import deque
+from itertools import islice
 
 from gateway.entry import Entry
 
@@ -49,6 +50,10 @@ class Recent:
         """The newest event of an evaluation that is here."""
         held = self._scopes.get(scope)
         return held[-1] if held else None
+
+    def newest(self, limit: int) -> list[Entry]:
+        """The newest events, at most so many, in their order."""
+        return list(islice(self._all, max(0, len(self._all) - limit), None))
 
     def _forget_oldest(self) -> None:
         oldest = self._all.popleft()

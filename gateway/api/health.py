@@ -42,16 +42,21 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", summary="Whether every part answers", response_model=dict[str, Any], responses=problems(503))
 async def readyz(parts: PartsOf) -> JSONResponse:
     """A round trip to each part, all at once, within 5 s. A service is ready when one replica of it finds all its parts."""
+    states = await part_states(parts)
+    failing = [f"{name} {state}" for name, state in states.items() if state != "ok"]
+    if failing:
+        return respond(NotReady("; ".join(failing)), parts=states)
+    return JSONResponse({"status": "ready", "parts": states})
+
+
+async def part_states(parts: Parts) -> dict[str, str]:
+    """Each part by its name: `ok`, or what is wrong with it."""
     own, *services = await asyncio.gather(parts.service.health(), *(service_state(parts, name) for name in SERVICES))
     if any(state != "ok" for state in services):
         # What went away while the services were asked is the reason, and is to be named.
         with suppress(TimeoutError):
             own = await asyncio.wait_for(parts.service.health(), AGAIN_S)
-    states = {**own["parts"], **dict(zip(SERVICES, services, strict=True))}
-    failing = [f"{name} {state}" for name, state in states.items() if state != "ok"]
-    if failing:
-        return respond(NotReady("; ".join(failing)), parts=states)
-    return JSONResponse({"status": "ready", "parts": states})
+    return {**own["parts"], **dict(zip(SERVICES, services, strict=True))}
 
 
 async def service_state(parts: Parts, name: str) -> str:

@@ -30,6 +30,13 @@ def test_an_evaluation_gets_its_own_after_a_position() -> None:
     assert positions(held.everything(2)) == [3, 4, 5]
 
 
+def test_the_newest_are_the_last_ones_in_their_order() -> None:
+    held = recent(entry(1), entry(2, "e2"), entry(3))
+    assert positions(held.newest(2)) == [2, 3]
+    assert positions(held.newest(9)) == [1, 2, 3]
+    assert positions(recent().newest(2)) == []
+
+
 def test_what_may_be_older_is_not_known_here() -> None:
     held = recent(entry(11), entry(12), after=10)
     assert positions(held.log("e1", 10)) == [11, 12]

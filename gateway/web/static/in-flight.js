@@ -1,0 +1,63 @@
+// The calls that are in flight to each model, against how many may be at once.
+import { get } from "./api.js";
+import { byId, el, status, svg } from "./dom.js";
+import { clip, count, duration } from "./format.js";
+import { Keyed, setText } from "./keyed.js";
+
+const DASH = "\u2014";
+const BUSY = 0.5; // of a call, on average over the last second
+
+export class InFlight {
+  #shown = new Keyed(byId("models"), ({ id }) => id, makeRow);
+  #limit;
+
+  /** `limit`: how many of the newest models are asked for. */
+  constructor(limit) {
+    this.#limit = limit;
+  }
+
+  async read() {
+    const { items } = await get(`/models?limit=${this.#limit}`);
+    items.sort((one, other) => isBusy(other) - isBusy(one) || order(one.name, other.name) || order(one.id, other.id));
+    this.#shown.show(items);
+    byId("models-none").hidden = items.length > 0;
+    const calls = items.reduce((sum, { pacing }) => sum + (pacing?.in_flight ?? 0), 0);
+    setText(byId("in-flight"), count(calls));
+  }
+}
+
+const isBusy = ({ pacing }) => (pacing?.in_flight ?? 0) >= BUSY;
+const order = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+
+function makeRow(model) {
+  const state = el("td", { class: "c-status" });
+  const value = svg("rect", { class: "bar-value", width: "0%", height: 8, rx: 4 });
+  const track = svg("rect", { class: "bar-track", width: "100%", height: 8, rx: 4 });
+  const bar = svg("svg", { class: "bar", width: "100%", height: 8, "aria-hidden": "true", focusable: "false" }, track, value);
+  const calls = el("span", { class: "small" });
+  const rate = el("td", { class: "c-number right" });
+  const latency = el("td", { class: "c-number right" });
+  const name = el("bdi", {});
+  const element = el(
+    "tr",
+    {},
+    el("th", { scope: "row", class: "c-name" }, el("a", { href: `/models/${model.id}` }, name)),
+    state,
+    el("td", { class: "c-progress" }, bar, calls),
+    rate,
+    latency,
+  );
+  let shown;
+  function update({ name: called, status: is, pacing }) {
+    setText(name, clip(called, 60));
+    if (shown !== is) state.replaceChildren(status(is));
+    shown = is;
+    const share = pacing?.limit ? Math.min(1, pacing.in_flight / pacing.limit) : 0;
+    value.setAttribute("width", `${(share * 100).toFixed(2)}%`);
+    const how = pacing?.mode === "auto" ? ", found by itself" : "";
+    setText(calls, pacing ? `${count(pacing.in_flight)} of ${count(pacing.limit)}${how}` : "not called yet");
+    setText(rate, pacing ? pacing.calls_per_s.toFixed(1) : DASH);
+    setText(latency, duration(pacing?.latency_ms));
+  }
+  return { element, update };
+}
