@@ -30,10 +30,13 @@ router = APIRouter(include_in_schema=False)
 
 T = TypeVar("T")
 
-ACTIVE_ROWS = 50
+ACTIVE_ROWS = 25
 """Evaluations under way that are listed; all of them are counted."""
 
 MODELS = 200
+MODEL_ROWS = 20
+"""Of the newest models, those that are listed: those with calls in flight first."""
+
 RECENT = 50
 """The newest evaluations, among which failures are looked for."""
 
@@ -84,6 +87,8 @@ async def show_operations(request: Request, parts: PartsOf) -> Response:
         failures=Read(failures_in(recent.value.items) if recent.value else None, recent.problem),
         recent=RECENT,
         models=Read(busy_first(models.value.items) if models.value else None, models.problem),
+        model_rows=MODEL_ROWS,
+        in_flight=in_flight(models.value.items) if models.value else None,
         states=states,
         parked=parked,
         sees_parked=sees_parked,
@@ -94,6 +99,7 @@ async def show_operations(request: Request, parts: PartsOf) -> Response:
             "history_s": HISTORY_S,
             "active_rows": ACTIVE_ROWS,
             "models": MODELS,
+            "model_rows": MODEL_ROWS,
             "recent": RECENT,
             "events": EVENTS,
             "sees_parked": sees_parked,
@@ -125,6 +131,11 @@ def busy_first(models: Sequence[Model]) -> list[Model]:
     return sorted(
         models, key=lambda model: (not (model.pacing and model.pacing.in_flight >= 0.5), model.name, model.id)
     )
+
+
+def in_flight(models: Sequence[Model]) -> float:
+    """Calls in flight over all of them."""
+    return sum(model.pacing.in_flight for model in models if model.pacing)
 
 
 def cursor_before(entries: Sequence[Entry], since: datetime, last: int) -> str | None:

@@ -10,16 +10,20 @@ const BUSY = 0.5; // of a call, on average over the last second
 export class InFlight {
   #shown = new Keyed(byId("models"), ({ id }) => id, makeRow);
   #limit;
+  #rows;
 
-  /** `limit`: how many of the newest models are asked for. */
-  constructor(limit) {
+  /** `limit`: how many of the newest models are asked for; `rows`: how many of them are shown. */
+  constructor(limit, rows) {
     this.#limit = limit;
+    this.#rows = rows;
   }
 
   async read() {
     const { items } = await get(`/models?limit=${this.#limit}`);
     items.sort((one, other) => isBusy(other) - isBusy(one) || order(one.name, other.name) || order(one.id, other.id));
-    this.#shown.show(items);
+    this.#shown.show(items.slice(0, this.#rows));
+    byId("models-more").hidden = items.length <= this.#rows;
+    setText(byId("models-more"), `${count(items.length - this.#rows)} more models have no calls in flight.`);
     byId("models-none").hidden = items.length > 0;
     const calls = items.reduce((sum, { pacing }) => sum + (pacing?.in_flight ?? 0), 0);
     setText(byId("in-flight"), count(calls));
@@ -54,7 +58,7 @@ function makeRow(model) {
     shown = is;
     const share = pacing?.limit ? Math.min(1, pacing.in_flight / pacing.limit) : 0;
     value.setAttribute("width", `${(share * 100).toFixed(2)}%`);
-    const how = pacing?.mode === "auto" ? ", found by itself" : "";
+    const how = pacing?.mode === "auto" ? ", auto" : "";
     setText(calls, pacing ? `${count(pacing.in_flight)} of ${count(pacing.limit)}${how}` : "not called yet");
     setText(rate, pacing ? pacing.calls_per_s.toFixed(1) : DASH);
     setText(latency, duration(pacing?.latency_ms));

@@ -18,7 +18,7 @@ const throughput = new Throughput(told.history_s);
 const draw = curveIn(byId("curve"));
 const activity = new Activity(told.active_rows);
 const events = new EventList(told.events);
-const models = new InFlight(told.models);
+const models = new InFlight(told.models, told.model_rows);
 const services = new Services();
 
 /** `read`, with what went wrong told in the panel's own place. */
