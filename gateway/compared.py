@@ -96,10 +96,15 @@ async def count_patterns(database: Database, evaluations: Sequence[Document]) ->
 
 
 async def find_differing(
-    database: Database, evaluations: Sequence[Document], wanted: Sequence[int], after: int, limit: int
+    database: Database,
+    evaluations: Sequence[Document],
+    wanted: Sequence[int],
+    after: int,
+    limit: int,
+    search_s: float = SEARCH_S,
 ) -> tuple[list[Row], int | None]:
     """Up to `limit` items after an index that have a wanted pattern, and the index after which to go on, if there may be more."""
-    end, deadline = items_in_all(evaluations), time.monotonic() + SEARCH_S
+    end, deadline = items_in_all(evaluations), time.monotonic() + search_s
     found: list[int] = []
     following: int | None = None
     for start, stop in spans(max(after + 1, 0), end):
