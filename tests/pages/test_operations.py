@@ -1,6 +1,7 @@
 """The page of operations: numbers move by themselves, what is down is named, a lost connection heals, parked messages are acted on."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -33,19 +34,19 @@ def test_numbers_move_without_a_reload_and_nothing_shifts(visit: Visit, stack: R
         page = visitor.go("/operations")
         expect(page.locator("#connection")).to_have_text("Live")
         row = page.get_by_role("row", name=f"#{evaluation.number} ")
-        expect(row.first).to_contain_text("0 of 400")
-        expect(page.locator("#waiting")).to_have_text("400")
+        expect(row).to_contain_text("0 of 400")
+        waiting = page.locator("#waiting").inner_text()
+        assert int(waiting.replace(",", "")) >= 400
         expect(page.locator("#models")).to_contain_text("8 of 8")
         expect(page.locator("#in-flight")).to_have_text("8")
         page.evaluate(SHIFTS)
     finally:
         stack.endpoint.gate(closed=False)
     expect(page.locator("#rate")).not_to_have_text("0.0")
-    expect(page.locator("#waiting")).not_to_have_text("400")
+    expect(page.locator("#waiting")).not_to_have_text(waiting)
     assert sum(page.evaluate("window.shifts")) < 0.01
     stack.wait([evaluation])
-    expect(page.locator("#active-none")).to_be_visible()
-    expect(page.locator("#waiting")).to_have_text("0")
+    expect(row).to_have_count(0)
     expect(page.locator("#events li").filter(has_text="evaluation.completed").first).to_contain_text(
         f"#{evaluation.number}"
     )
@@ -66,7 +67,7 @@ def test_it_is_accessible_and_fits(visit: Visit, width: int, dark: bool) -> None
 def test_it_reads_without_a_script(visit: Visit) -> None:
     page = visit(script=False).go("/operations")
     expect(page.locator("#connection")).to_contain_text("As of")
-    expect(page.locator("#running")).to_have_text("0")
+    expect(page.locator("#running")).to_have_text(re.compile("^[0-9]+$"))
     expect(page.locator("#services li").filter(has_text="mongodb")).to_contain_text("up")
 
 
