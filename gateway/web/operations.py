@@ -20,7 +20,7 @@ from gateway.auth import Role, current_role
 from gateway.entry import Entry
 from gateway.parts import PartsOf
 from gateway.problems import from_exception
-from gateway.web.render import page
+from gateway.web.render import page, seconds
 from shared.api import Evaluation, Model, Page, Parked
 from shared.contracts import ACTIVE, Status
 from shared.errors import Problem
@@ -92,6 +92,7 @@ async def show_operations(request: Request, parts: PartsOf) -> Response:
         states=states,
         parked=parked,
         sees_parked=sees_parked,
+        said=said,
         events=[orjson.loads(entry.text) for entry in reversed(newest[-EVENTS:])],
         given={
             "after": cursor_before(newest, datetime.now(UTC) - timedelta(seconds=HISTORY_S), parts.feed.last),
@@ -109,6 +110,14 @@ async def show_operations(request: Request, parts: PartsOf) -> Response:
 
 async def nothing() -> Read[Page[Parked]]:
     return Read()
+
+
+def said(event: dict[str, Any]) -> str:
+    """What an event says to a person."""
+    data = event["data"]
+    if event["type"].endswith(".completed") and data.get("duration_s") is not None:
+        return f"in {seconds(data['duration_s'])}"
+    return str(data.get("message") or data.get("error") or "")
 
 
 def in_order(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -141,8 +150,9 @@ def in_flight(models: Sequence[Model]) -> float:
 def cursor_before(entries: Sequence[Entry], since: datetime, last: int) -> str | None:
     """The cursor after which the events since a moment come; None, for from now on, where no event was ever seen."""
     first = bisect_left(entries, since, key=time_of)
-    position = entries[first].position - 1 if first < len(entries) else last
-    return str(position) if position > 0 else None
+    if first < len(entries):
+        return str(entries[first].position - 1)
+    return str(last) if last else None
 
 
 def time_of(entry: Entry) -> datetime:

@@ -1,7 +1,7 @@
 // The latest events of all kinds, newest first, until one presses Pause.
 import { byId, el } from "./dom.js";
 import { atMostEvery } from "./every.js";
-import { clip } from "./format.js";
+import { clip, seconds } from "./format.js";
 import { Keyed, setText } from "./keyed.js";
 
 const DRAW_MS = 500;
@@ -40,6 +40,12 @@ export class EventList {
 
 const keyOf = ({ id, type, data }) => (type.endsWith(".progress") ? `progress ${data.evaluation}` : id);
 
+/** What an event says to a person, as gateway/web/operations.py has it. */
+function said({ type, data }) {
+  if (type.endsWith(".completed") && data.duration_s != null) return `in ${seconds(data.duration_s)}`;
+  return String(data.message ?? data.error ?? "");
+}
+
 function makeRow({ type, data }) {
   const tone = BAD.test(type) || data.level === "error" ? "event-bad" : GOOD.test(type) ? "event-good" : null;
   const time = el("time", {});
@@ -61,7 +67,7 @@ function makeRow({ type, data }) {
     shown = event.id;
     time.dateTime = event.time;
     time.textContent = new Date(event.time).toLocaleTimeString("en-GB");
-    setText(line, clip(String(event.data.message ?? ""), 160));
+    setText(line, clip(said(event), 160));
   }
   return { element, update };
 }

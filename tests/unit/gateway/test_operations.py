@@ -76,3 +76,8 @@ async def test_the_page_stands_where_something_cannot_be_read() -> None:
     assert await tried(fine()) == Read(1)
     assert await tried(away()) == Read(problem="mongodb does not answer")
     assert await tried(slow()) == Read(problem="no answer yet")
+
+
+def test_the_very_first_event_comes_after_the_beginning() -> None:
+    first = entry_of(1, "e1", {"type": "assay.evaluation.queued", "time": BEGIN.isoformat()})
+    assert cursor_before([first], BEGIN, 1) == "0"
