@@ -133,7 +133,8 @@ def _rate_row(evaluations: Sequence[Document], key: str, better: str, show: Call
         if interval and cell.value == found.get("accuracy") and key in ("accuracy", "overall_score"):
             cell.interval = (interval[0], interval[1])
         if cell.interval and key == "accuracy":
-            cell.notes.append(f"95% interval {texts.percent(interval[0])} to {texts.percent(interval[1])}")
+            low, high = cell.interval
+            cell.notes.append(f"95% interval {texts.percent(low)} to {texts.percent(high)}")
         bounds = (found.get("bounds") or {}).get(key)
         if bounds and row.scale == "0 to 100%":
             cell.notes.append(f"bounds {texts.percent(bounds[0])} to {texts.percent(bounds[1])}")

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import nats
@@ -98,7 +99,8 @@ def test_a_parked_message_is_discarded_after_a_question(visit: Visit, stack: Run
         async with await nats.connect(told["ASSAY_NATS_URL"], token=told["ASSAY_NATS_TOKEN"]) as connection:
             await connection.jetstream().publish(subject, b"{")
 
-    asyncio.run(publish_garbage())
+    with ThreadPoolExecutor() as pool:  # the browser's own event loop runs in this thread
+        pool.submit(asyncio.run, publish_garbage()).result()
     page = visit().go("/operations")
     row = page.locator("#parked tr").filter(has_text="cannot be read")
     expect(row).to_have_count(1, timeout=20_000)

@@ -7,9 +7,9 @@ import pytest
 
 from gateway import examples
 from gateway.entry import Entry, entry_of
-from gateway.problems import Unavailable
 from gateway.web.operations import Read, busy_first, cursor_before, failures_in, in_flight, in_order, tried, waiting_in
 from shared.api import Evaluation, Model
+from shared.errors import Unavailable
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
