@@ -23,6 +23,7 @@ from gateway.web.render import page
 from shared.api import Model
 from shared.contracts import ModelSource, ModelStatus
 from shared.errors import Problem
+from shared.views import model_view
 
 router = APIRouter(include_in_schema=False)
 
@@ -69,7 +70,10 @@ async def show(
 ) -> Response:
     values = await frame(parts, reference)
     found = await list_models(parts, None, None, MOST_MODELS, None)
-    models = sorted(found.items, key=lambda model: model.status is not ModelStatus.RUNNING)
+    older = set(given.models) - {model.id for model in found.items}
+    chosen = parts.database["models"].find({"_id": {"$in": sorted(older)}})
+    models = [*found.items, *[model_view(row) async for row in chosen]]
+    models.sort(key=lambda model: model.status is not ModelStatus.RUNNING)
     ids = {model.id for model in models}
     phases = [phase.name for phase in values["environment"].phases]
     return page(

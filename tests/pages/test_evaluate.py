@@ -232,6 +232,18 @@ def test_a_model_that_comes_up_shows_so(visit: Visit, stack: RunningStack, model
     expect(page.locator(f'[data-model="{models[2].id}"] .status')).to_have_text("running")
 
 
+def test_a_model_that_is_registered_elsewhere_joins(visit: Visit, stack: RunningStack, models: list[Model]) -> None:
+    page = visit().go(f"{EVALUATE}?source=running")
+    box(page, models[0]).check()
+    models.append(stack.add_model("evaluate-elsewhere", model="sample-60", source="platform"))
+    joined = page.get_by_role("checkbox", name="evaluate-elsewhere")
+    expect(joined).to_be_visible()
+    expect(joined).not_to_be_checked()
+    expect(box(page, models[0])).to_be_checked()
+    joined.check()
+    expect(page.locator("#chosen")).to_have_text("2 models chosen")
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 def test_it_is_accessible(visit: Visit, models: list[Model], width: int, dark: bool) -> None:

@@ -18,6 +18,7 @@ const models = new Map(given("known-models").map((model) => [model.id, model]));
 const basis = given("estimate-basis");
 
 const chosen = () => [...list.querySelectorAll("input:checked")].map(({ value }) => models.get(value));
+const cards = () => new Map([...list.children].map((card) => [card.dataset.model, card]));
 const source = () => form.elements.source.value;
 
 /** Where a model is shown: under its source, and under Running while it is live. As `tabs_of` in gateway/web/evaluate.py. */
@@ -105,8 +106,8 @@ function show(card, model) {
   showModel(card, model);
 }
 
-/** A new model's card, first and chosen, in a tab that shows it. */
-function added(model) {
+/** The card of a model that the page came without. */
+function cardOf(model) {
   const card = byId("choice").content.firstElementChild.cloneNode(true);
   card.dataset.model = model.id;
   const box = card.querySelector("input");
@@ -116,7 +117,16 @@ function added(model) {
   card.querySelector("label").htmlFor = box.id;
   card.querySelector(".choice-about").id = `about-${model.id}`;
   show(card, model);
+  return card;
+}
+
+/** A model that was added here: first, chosen, and in a tab that shows it. */
+function added(model) {
+  // The feed may have told of it already.
+  cards().get(model.id)?.remove();
+  const card = cardOf(model);
   list.prepend(card);
+  const box = card.querySelector("input");
   box.checked = true;
   const tabs = tabsOf(model);
   if (!tabs.includes(source())) form.elements.source.value = tabs[0];
@@ -125,6 +135,17 @@ function added(model) {
   changed();
   card.scrollIntoView({ block: "nearest" });
   box.focus();
+}
+
+/** What the API says by now; what was registered elsewhere meanwhile joins the others. */
+function refreshed({ items }) {
+  const known = cards();
+  for (const model of items) {
+    if (known.has(model.id)) show(known.get(model.id), model);
+    else list.append(cardOf(model));
+  }
+  countTabs();
+  changed();
 }
 
 function changed() {
@@ -219,9 +240,4 @@ if (document.getElementById("model-dialog")) {
 // A browser that comes back to this page fills the form in again, without telling.
 window.addEventListener("pageshow", changed);
 changed();
-keepLive("/models?limit=1000", REFRESH_MS, ({ items }) => {
-  const cards = new Map([...list.children].map((card) => [card.dataset.model, card]));
-  for (const model of items) if (cards.has(model.id)) show(cards.get(model.id), model);
-  countTabs();
-  changed();
-});
+keepLive("/models?limit=1000", REFRESH_MS, refreshed);

@@ -59,8 +59,14 @@ const FIELDS = {
   },
 };
 
+const shown = new WeakMap();
+
 /** Write a `Model` of the API into the `data-field`s of `root`. */
 export function showModel(root, model) {
+  // Of a thousand cards a handful changes.
+  const text = JSON.stringify(model);
+  if (shown.get(root) === text) return;
+  shown.set(root, text);
   for (const place of root.querySelectorAll("[data-field]")) FIELDS[place.dataset.field](place, model);
 }
 

@@ -20,6 +20,12 @@ if (table) {
   });
 }
 
+if (byId("models-page").dataset.empty !== undefined) {
+  keepLive("/models?limit=1", REFRESH_MS, ({ items }) => {
+    if (items.length && !document.querySelector("dialog[open]")) location.reload();
+  });
+}
+
 const filter = document.getElementById("filter");
 if (filter) {
   filter.addEventListener("change", () => filter.requestSubmit());
