@@ -1,14 +1,42 @@
-"""`/environments/{slug}`: what an environment measures, its phases, its leaderboard and its evaluations."""
+"""`/environments/{slug}`: what an environment measures, how it scores, its phases and its evaluations."""
 
-from typing import Any
+import asyncio
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
 
+from gateway.api.environments import Phase, list_items
+from gateway.api.evaluations import list_evaluations
+from gateway.auth import CurrentRole
 from gateway.lookups import find_environment, versions_of
-from gateway.parts import Parts
+from gateway.paging import Cursor, encode
+from gateway.parts import Parts, PartsOf
+from gateway.web import markdown, scoring
+from gateway.web.render import page
+from shared.contracts import ACTIVE, Status
 from shared.views import environment_detail_view
 
 router = APIRouter(include_in_schema=False)
+
+ITEMS_IN_OVERVIEW = 3
+ITEMS = 20
+EVALUATIONS = 50
+
+FILTERS: dict[str, tuple[Status, ...]] = {
+    "All": (),
+    "Active": ACTIVE,
+    "Completed": (Status.COMPLETED,),
+    "Failed": (Status.FAILED,),
+    "Cancelled": (Status.CANCELLED,),
+}
+"""Of the list of evaluations, as people ask for them."""
+
+
+def address_of(reference: str) -> str:
+    """`/environments/{slug}`, or of a version of it."""
+    return f"/environments/{quote(reference, safe='@')}"
 
 
 async def frame(parts: Parts, reference: str) -> dict[str, Any]:
@@ -25,7 +53,91 @@ async def frame(parts: Parts, reference: str) -> dict[str, Any]:
     environment = environment_detail_view(document, versions)
     return {
         "environment": environment,
-        "address": f"/environments/{reference}",
+        "address": address_of(reference),
         "is_latest": environment.version == environment.versions[0].version,
         "evaluation_count": await parts.database["evaluations"].count_documents({"slug": environment.slug}),
     }
+
+
+@router.get("/environments/{reference}")
+async def show_overview(request: Request, parts: PartsOf, role: CurrentRole, reference: str) -> Response:
+    values = await frame(parts, reference)
+    environment = values["environment"]
+    items = await list_items(reference, parts, role, limit=ITEMS_IN_OVERVIEW)
+    return page(
+        request,
+        "environment.html",
+        **values,
+        overview=await asyncio.to_thread(markdown.to_html, environment.overview, environment.title),
+        is_cut=len(environment.overview) > markdown.MAX_CHARS,
+        scoring=scoring.in_words(environment.scoring),
+        pattern=environment.scoring.get("pattern"),
+        items=items.items,
+        phase=environment.phases[0],
+        item_address=item_address,
+    )
+
+
+@router.get("/environments/{reference}/phases")
+async def show_phases(
+    request: Request, parts: PartsOf, role: CurrentRole, reference: str, phase: Phase = None, cursor: Cursor = None
+) -> Response:
+    """All phases, and the items of one."""
+    values = await frame(parts, reference)
+    environment = values["environment"]
+    items = await list_items(reference, parts, role, phase, limit=ITEMS, cursor=cursor)
+    chosen = next(found for found in environment.phases if phase in (None, found.name))
+    following = {"phase": chosen.name, "cursor": items.next}
+    return page(
+        request,
+        "phases.html",
+        **values,
+        phase=chosen,
+        items=items.items,
+        next=f"{values['address']}/phases?{urlencode(following)}#items" if items.next else None,
+        item_address=item_address,
+    )
+
+
+@router.get("/environments/{reference}/evaluations")
+async def show_evaluations(
+    request: Request,
+    parts: PartsOf,
+    reference: str,
+    status: Annotated[list[Status] | None, Query()] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """Of every version, newest first; of one alone where the address names it."""
+    values = await frame(parts, reference)
+    found = await list_evaluations(parts, environment=reference, status=status, limit=EVALUATIONS, cursor=cursor)
+    key = {"environment" if "@" in reference else "slug": reference}
+    groups = parts.database["evaluations"].aggregate(
+        [{"$match": key}, {"$group": {"_id": "$status", "n": {"$sum": 1}}}]
+    )
+    counts = {group["_id"]: group["n"] async for group in groups}
+    here = f"{values['address']}/evaluations"
+    asked = set(status or ())
+    return page(
+        request,
+        "environment_evaluations.html",
+        **values,
+        evaluations=found.items,
+        filters=[
+            (
+                f"{here}?{urlencode({'status': statuses}, doseq=True)}" if statuses else here,
+                title,
+                sum(counts.get(name, 0) for name in statuses or counts),
+                set(statuses) == asked,
+            )
+            for title, statuses in FILTERS.items()
+        ],
+        next=f"{here}?{urlencode({'status': status or [], 'cursor': found.next}, doseq=True)}" if found.next else None,
+        is_first=cursor is None,
+        is_filtered=bool(asked),
+    )
+
+
+def item_address(reference: str, phase: str, index: int) -> str:
+    """Where the API gives one whole item, which a page may show in part."""
+    asked = {"phase": phase, "limit": 1, **({"cursor": encode(index - 1)} if index else {})}
+    return f"/v1{address_of(reference)}/items?{urlencode(asked)}"

@@ -1,13 +1,162 @@
 """`/`: the environments there are, and a bundle to add one."""
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+import asyncio
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from gateway.api.environments import create_environment, list_environments
+from gateway.auth import ADMIN
+from gateway.paging import Cursor
+from gateway.parts import Parts, PartsOf
+from gateway.web import bundles
+from gateway.web.environment import address_of
+from gateway.web.figures import is_rate, shown
 from gateway.web.render import page
+from shared.api import Environment, PhaseInfo
+from shared.contracts import ACTIVE, Status
+from shared.errors import Problem
+from shared.manifest import Column, Leaderboard
+from shared.storage.mongo import Database
 
 router = APIRouter(include_in_schema=False)
 
+CARDS = 24
+"""On a page."""
+
+_PLAIN_KEY = re.compile(r"[\w-]+")
+"""A metric whose name can stand in a path of MongoDB."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The highest place on a leaderboard: `rate` 0..1 where the score is one."""
+
+    text: str
+    rate: float | None
+    model_name: str
+    phase: str
+
+
+@dataclass(frozen=True)
+class Card:
+    environment: Environment
+    evaluations: int
+    active: int
+    best: Best | None
+
+    @property
+    def items(self) -> int:
+        return sum(phase.items for phase in self.environment.phases)
+
 
 @router.get("/")
-async def show_hub(request: Request) -> Response:
-    return page(request, "hub.html")
+async def show_hub(
+    request: Request,
+    parts: PartsOf,
+    q: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")] = "",
+    cursor: Cursor = None,
+) -> Response:
+    return await _hub(request, parts, q.strip(), cursor)
+
+
+@router.get("/environments")
+async def show_environments() -> Response:
+    """What is left of the other pages' addresses, and what the form below has in a browser's address bar when it failed."""
+    return RedirectResponse("/", 303)
+
+
+@router.post("/environments", dependencies=[ADMIN])
+async def add_environment(request: Request, parts: PartsOf) -> Response:
+    """For the form where no script runs; a script asks the API itself."""
+    try:
+        registered = await create_environment(request, Response(), parts)
+    except Problem as problem:
+        if problem.status >= 500:
+            raise
+        return await _hub(request, parts, problem=problem)
+    return RedirectResponse(address_of(registered["slug"]), 303)
+
+
+async def _hub(
+    request: Request, parts: Parts, q: str = "", cursor: str | None = None, problem: Problem | None = None
+) -> Response:
+    found = await list_environments(parts, q or None, CARDS, cursor)
+    following = {"q": q, "cursor": found.next}
+    return page(
+        request,
+        "hub.html",
+        status=problem.status if problem else 200,
+        cards=await cards(parts.database, found.items),
+        q=q,
+        is_first=cursor is None,
+        next=f"/?{urlencode(following)}" if found.next else None,
+        problem=problem,
+        wrong=[bundles.place(error) for error in problem.errors] if problem else [],
+        max_upload_mb=parts.settings.max_upload_mb,
+        max_upload_bytes=parts.settings.max_upload_bytes,
+    )
+
+
+async def cards(database: Database, environments: Sequence[Environment]) -> list[Card]:
+    """Each with how many evaluations it has, of all versions, and its best score, of the latest one."""
+    slugs = [environment.slug for environment in environments]
+    is_active = {"$in": ["$status", [str(status) for status in ACTIVE]]}
+    group = {"_id": "$slug", "all": {"$sum": 1}, "active": {"$sum": {"$cond": [is_active, 1, 0]}}}
+    counted = database["evaluations"].aggregate([{"$match": {"slug": {"$in": slugs}}}, {"$group": group}])
+    counts = {row["_id"]: row async for row in counted}
+    ids = [f"{environment.slug}@{environment.version}" for environment in environments]
+    manifests = database["environments"].find({"_id": {"$in": ids}}, {"slug": 1, "manifest.leaderboard": 1})
+    columns = {
+        row["slug"]: Leaderboard.model_validate(row["manifest"].get("leaderboard", {})).columns[0]
+        async for row in manifests
+    }
+    bests = await asyncio.gather(
+        *(best(database, environment, columns[environment.slug]) for environment in environments)
+    )
+    return [
+        Card(
+            environment,
+            counts.get(environment.slug, {}).get("all", 0),
+            counts.get(environment.slug, {}).get("active", 0),
+            found,
+        )
+        for environment, found in zip(environments, bests, strict=True)
+    ]
+
+
+async def best(database: Database, environment: Environment, column: Column) -> Best | None:
+    """Of the largest phase that has a ranked evaluation: a score on the few items of a trial phase says less."""
+    if not _PLAIN_KEY.fullmatch(column.key):
+        return None
+    for phase in sorted(environment.phases, key=lambda phase: -phase.items):
+        for path in (f"metrics.{column.key}", f"metrics.scores.{column.key}"):
+            found = await database["evaluations"].find_one(
+                _ranked(environment, phase, path),
+                {"model_name": 1, path: 1},
+                sort=[(path, -1 if column.sorting == "desc" else 1), ("number", 1)],
+            )
+            if found is None:
+                continue
+            value: Any = found
+            for part in path.split("."):
+                value = value[part]
+            return Best(shown(value, column), value if is_rate(column.key) else None, found["model_name"], phase.name)
+    return None
+
+
+def _ranked(environment: Environment, phase: PhaseInfo, path: str) -> dict[str, Any]:
+    """What `gateway.ranking` gives a rank: completed, of this version, over the whole phase, with a finite number."""
+    return {
+        "environment": f"{environment.slug}@{environment.version}",
+        "phase": phase.name,
+        "status": Status.COMPLETED,
+        "$or": [{"limit": None}, {"limit": {"$gte": phase.items}}],
+        path: {"$gt": -math.inf, "$lt": math.inf},
+    }

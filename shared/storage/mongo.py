@@ -45,6 +45,7 @@ _INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("number", DESCENDING)], unique=True),
         IndexModel([("environment", ASCENDING), ("phase", ASCENDING), ("status", ASCENDING)]),
         IndexModel([("model", ASCENDING), ("status", ASCENDING)]),
+        IndexModel([("slug", ASCENDING), ("number", DESCENDING)]),
         IndexModel([("group", ASCENDING)]),
         # Only evaluations that an orchestrator still has to do something about: a handful among many.
         IndexModel([("lease_until", ASCENDING)], partialFilterExpression={"open": True}, name="open_leases"),

@@ -1,0 +1,149 @@
+"""`/environments/{slug}/leaderboard`: models ranked on a phase, sorted by any column, and chosen for a comparison."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from gateway.api.environments import get_leaderboard
+from gateway.lookups import find_environment
+from gateway.parts import PartsOf
+from gateway.web.environment import address_of, frame
+from gateway.web.figures import is_rate, shown
+from gateway.web.render import page, words
+from shared.api import LeaderboardRow
+from shared.manifest import Column
+
+router = APIRouter(include_in_schema=False)
+
+ROWS = 100
+"""On a page."""
+
+RANK = Column(key="rank", title="Rank", sorting="asc")
+MODEL = Column(key="model_name", title="Model", sorting="asc")
+FINISHED = Column(key="finished_at", title="Finished", sorting="desc")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's title, the sort that a click on it asks for, and which way it is sorted now (`ascending`, `descending`, none)."""
+
+    title: str
+    address: str
+    sorted: str | None
+    has_bar: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric as text; a rate that a bar is drawn of has its `value`, and its `interval` where one is known."""
+
+    text: str
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@router.get("/environments/{reference}/leaderboard")
+async def show_leaderboard(
+    request: Request,
+    parts: PartsOf,
+    reference: str,
+    phase: str | None = None,
+    sort: str = "rank",
+    start: Annotated[int, Query(ge=0, le=10**9)] = 0,
+) -> Response:
+    """`sort` is a column's key, with `-` before it for the highest first; an unknown one is `rank`."""
+    values = await frame(parts, reference)
+    answer = await get_leaderboard(reference, parts, phase, limit=sys.maxsize)
+    columns = [RANK, MODEL, *answer.columns, FINISHED]
+    key, descending = sort.removeprefix("-"), sort.startswith("-")
+    if key not in {column.key for column in columns}:
+        key, descending = RANK.key, False
+    sort = f"-{key}" if descending else key
+    rows = answer.items if sort == RANK.key else ordered(answer.items, key, descending)
+    shown_rows = rows[start : start + ROWS]
+    drawn = with_bars(answer.columns, answer.items)
+    here = f"{values['address']}/leaderboard"
+
+    def address(**asked: str | int) -> str:
+        return f"{here}?{urlencode({'phase': answer.phase, **asked})}"
+
+    heads = [
+        Head(
+            column.title or words(column.key),
+            address(sort=following(column, sort)),
+            ("descending" if descending else "ascending") if column.key == key else None,
+            column.key in drawn,
+        )
+        for column in columns
+    ]
+    return page(
+        request,
+        "leaderboard.html",
+        **values,
+        answer=answer,
+        heads=heads,
+        rows=[(row, [cell(row, column, drawn) for column in answer.columns]) for row in shown_rows],
+        total=len(rows),
+        start=start,
+        next=address(sort=sort, start=start + ROWS) if start + ROWS < len(rows) else None,
+        previous=address(sort=sort, start=max(0, start - ROWS)) if start else None,
+        covers={row.number: row.coverage for row in shown_rows if row.coverage is not None and row.coverage < 1},
+    )
+
+
+@router.get("/environments/{reference}/compare")
+async def compare_chosen(
+    parts: PartsOf, reference: str, evaluations: Annotated[list[int] | None, Query(max_length=100)] = None
+) -> Response:
+    """Where the leaderboard's form leads: a form repeats a field's name, `/compare` takes one list."""
+    await find_environment(parts.database, reference)
+    chosen = dict.fromkeys(evaluations or ())
+    if len(chosen) < 2:
+        return RedirectResponse(f"{address_of(reference)}/leaderboard", 303)
+    return RedirectResponse(f"/compare?evaluations={','.join(map(str, chosen))}", 303)
+
+
+def ordered(rows: Sequence[LeaderboardRow], key: str, descending: bool) -> list[LeaderboardRow]:
+    """Rows by a column. Those that have no value there come last either way; equal ones stay as they were ranked."""
+    there = [row for row in rows if _value(row, key) is not None]
+    there.sort(key=lambda row: _value(row, key), reverse=descending)
+    return there + [row for row in rows if _value(row, key) is None]
+
+
+def _value(row: LeaderboardRow, key: str) -> Any:
+    if key == MODEL.key:
+        return row.model_name.casefold()
+    if key in (RANK.key, FINISHED.key):
+        return getattr(row, key)
+    return row.scores.get(key)
+
+
+def following(column: Column, sort: str) -> str:
+    """The sort that a click on a column asks for: what is better first, and the other way round if it is that already."""
+    first = column.key if column.sorting == "asc" else f"-{column.key}"
+    other = f"-{column.key}" if column.sorting == "asc" else column.key
+    return other if sort == first else first
+
+
+def with_bars(columns: Sequence[Column], rows: Sequence[LeaderboardRow]) -> set[str]:
+    """The keys of columns that get a bar: the one that ranks, if it is a rate, and accuracy where that is another number."""
+    keys = [column.key for column in columns if is_rate(column.key)]
+    drawn = {columns[0].key} & set(keys)
+    if "accuracy" in keys and any(row.scores.get(columns[0].key) != row.accuracy for row in rows):
+        drawn.add("accuracy")
+    return drawn
+
+
+def cell(row: LeaderboardRow, column: Column, drawn: set[str]) -> Cell:
+    """The known interval is accuracy's, and that of a main metric which is accuracy."""
+    value = row.scores.get(column.key)
+    text = shown(value, column)
+    if value is None or column.key not in drawn:
+        return Cell(text)
+    is_accuracy = column.key == "accuracy" or (column.key == "overall_score" and value == row.accuracy)
+    return Cell(text, value, row.accuracy_ci95 if is_accuracy else None)

@@ -1,0 +1,163 @@
+"""An environment's tabs in a browser: overview, phases, leaderboard, evaluations."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from shared.api import Evaluation
+from tests.pages.visitor import Visitor
+from tests.running import WORD_PROBLEMS, RunningStack
+
+Visit = Callable[..., Visitor]
+
+OVERVIEW = """# Hostile
+
+<script>alert(1)</script> [click](javascript:alert(1)) ![seen](https://evil.example/x.png)
+<img src=x onerror=alert(1)> \u202eevil
+
+| a | b |
+|--:|---|
+| 1 | [out](https://example.com/) |
+"""
+
+
+@pytest.fixture(scope="session")
+def ranked(stack: RunningStack) -> list[Evaluation]:
+    """Two whole evaluations of different quality, one equal to the first, and one of a part."""
+    slug = stack.push_sample_environment()
+    good, poor = (stack.add_model(f"board-{share}", model=f"sample-{share}") for share in (95, 60))
+    twin = stack.add_model("board-twin", model="sample-95")
+    whole = stack.evaluate(slug, [good, poor, twin], phase="dev")
+    part = stack.evaluate(slug, [good], phase="dev", limit=10)
+    done = stack.wait([*whole, *part])
+    assert all(evaluation.status == "completed" for evaluation in done)
+    return done
+
+
+def test_overview_says_what_how_and_shows_items(visit: Visit, stack: RunningStack) -> None:
+    slug = stack.push_sample_environment()
+    visitor = visit()
+    page = visitor.go("/")
+    page.get_by_role("link", name="Word problems", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Word problems")
+    expect(page.get_by_role("heading", name="What it measures")).to_be_visible()
+    expect(page.get_by_role("region", name="How it is scored")).to_contain_text("last number")
+    expect(page.get_by_role("article")).to_have_count(3)
+    first = stack.client.environments.items(slug).__next__()
+    expect(page.get_by_role("article").first).to_contain_text(first.input)
+    expect(page.get_by_role("article").first).to_contain_text((first.target or "").splitlines()[-1])
+    for tab in ("Phases", "Leaderboard", "Evaluations", "Evaluate", "Overview"):
+        page.get_by_role("navigation", name="Environment").get_by_role("link", name=re.compile(f"^{tab}( |$)")).click()
+        expect(page.locator(".tabs [aria-current=page]")).to_contain_text(tab)
+    evaluate = page.locator(".head-actions").get_by_role("link", name="Evaluate")
+    box = evaluate.bounding_box()
+    assert box is not None and box["x"] + box["width"] > 1440 - 1440 / 6 and box["y"] < 240
+    evaluate.click()
+    page.wait_for_url(f"**/environments/{slug}/evaluate")
+
+
+def test_a_hostile_overview_is_text(visit: Visit, stack: RunningStack, tmp_path: Path) -> None:
+    manifest = (WORD_PROBLEMS / "environment.yaml").read_text().replace("slug: word-problems", "slug: hostile-overview")
+    (tmp_path / "environment.yaml").write_text(manifest)
+    (tmp_path / "overview.md").write_text(OVERVIEW)
+    for phase in ("dev", "test"):
+        (tmp_path / f"{phase}.jsonl").write_bytes((WORD_PROBLEMS / f"{phase}.jsonl").read_bytes())
+    stack.client.environments.push(tmp_path)
+    visitor = visit()
+    page = visitor.go("/environments/hostile-overview")
+    prose = page.locator(".prose")
+    expect(prose).to_contain_text("<script>alert(1)</script>")
+    expect(prose).to_contain_text("[U+202E]evil")
+    assert page.locator(".prose script, .prose img, .prose [style]").count() == 0
+    assert [link.get_attribute("href") for link in prose.get_by_role("link").all()] == [
+        "https://evil.example/x.png",
+        "https://example.com/",
+    ]
+
+
+def test_phases_page_through_their_items(visit: Visit, stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    page = visit(script=False).go("/environments/word-problems/phases")
+    items = page.get_by_role("article")
+    expect(items).to_have_count(20)
+    first = items.first.inner_text()
+    page.get_by_role("link", name="Next page").click()
+    expect(items).to_have_count(20)
+    assert items.first.inner_text() != first
+    page.get_by_role("link", name="test", exact=True).click()
+    expect(page.get_by_role("heading", name="Items of test")).to_be_visible()
+
+
+def models(page_rows: Locator) -> list[str]:
+    return [row.locator("th a").first.inner_text() for row in page_rows.all()]
+
+
+def test_leaderboard_ranks_sorts_and_compares(visit: Visit, stack: RunningStack, ranked: list[Evaluation]) -> None:
+    visitor = visit()
+    page = visitor.go("/environments/word-problems/leaderboard?phase=dev")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(len(stack.client.environments.leaderboard("word-problems", "dev").items))
+    board = stack.client.environments.leaderboard("word-problems", "dev").items
+    assert models(rows) == [row.model_name for row in board]
+    tied = [row for row in board if row.tied]
+    assert len(tied) >= 2
+    expect(page.locator(".board-rank", has_text="tied")).to_have_count(len(tied))
+    expect(page.get_by_text("Partial: 10 samples")).to_be_visible()
+    first = board[0]
+    assert first.accuracy_ci95 is not None
+    interval = f"{first.accuracy_ci95[0] * 100:.1f}\u2013{first.accuracy_ci95[1] * 100:.1f}%"
+    expect(rows.first.locator(".board-score")).to_contain_text(interval)
+
+    page.get_by_role("link", name="Score").click()
+    expect(page.get_by_role("columnheader", name="Score")).to_have_attribute("aria-sort", "descending")
+    page.get_by_role("link", name="Score").click()
+    expect(page.get_by_role("columnheader", name="Score")).to_have_attribute("aria-sort", "ascending")
+    scores = [row.overall_score for row in board if row.overall_score is not None]
+    assert rows.first.locator("b").inner_text() == f"{min(scores) * 100:.2f}%"
+
+    compare = page.get_by_role("button", name="Compare")
+    expect(compare).to_be_disabled()
+    boxes = page.get_by_role("checkbox")
+    boxes.nth(0).check()
+    expect(compare).to_be_disabled()
+    boxes.nth(1).focus()
+    page.keyboard.press("Space")
+    expect(compare).to_be_enabled()
+    chosen = [boxes.nth(place).get_attribute("value") for place in (0, 1)]
+    with page.expect_navigation(url=re.compile(rf"/compare\?evaluations={','.join(map(str, chosen))}$")):
+        compare.click()
+
+
+def test_evaluations_follow_what_happens(visit: Visit, stack: RunningStack, ranked: list[Evaluation]) -> None:
+    stack.endpoint.gate(closed=True)
+    try:
+        page = visit().go("/environments/word-problems/evaluations")
+        rows = page.locator("tbody tr")
+        before = rows.count()
+        model = stack.client.models.list().__next__()
+        started = stack.evaluate("word-problems", [model], phase="dev", limit=5)[0]
+        mine = page.locator(f'[data-evaluation="{started.id}"]')
+        expect(rows).to_have_count(before + 1)
+        expect(mine.get_by_text("running")).to_be_visible()
+    finally:
+        stack.endpoint.gate(closed=False)
+    expect(mine.get_by_text("completed")).to_be_visible()
+    score = stack.client.evaluations.get(started.id).metrics
+    assert score is not None
+    expect(mine).to_contain_text(f"{score['overall_score'] * 100:.2f}%")
+    page.get_by_role("link", name="Failed").click()
+    expect(page.locator("[aria-label=Status] [aria-current]")).to_contain_text("Failed")
+    expect(mine).to_have_count(0)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("tab", ["", "/phases", "/leaderboard?phase=dev", "/evaluations"])
+def test_every_tab_is_accessible(visit: Visit, ranked: list[Evaluation], tab: str, width: int, dark: bool) -> None:
+    visitor = visit(width=width, dark=dark)
+    visitor.go(f"/environments/word-problems{tab}")
+    assert visitor.violations() == []
+    assert not visitor.overflows()

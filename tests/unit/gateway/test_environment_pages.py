@@ -1,0 +1,117 @@
+"""What the pages of environments say: scoring in words, errors of bundles by place, the leaderboard's order and figures."""
+
+from typing import Any
+
+import pytest
+
+from gateway.web.bundles import Wrong, place
+from gateway.web.figures import shown
+from gateway.web.leaderboard import cell, following, ordered, with_bars
+from gateway.web.scoring import in_words
+from shared.api import LeaderboardRow
+from shared.manifest import Column
+
+SCORE = Column(key="overall_score", title="Score")
+ACCURACY = Column(key="accuracy")
+DURATION = Column(key="duration_s", sorting="asc", precision=1)
+
+
+def row(number: int, score: float | None, accuracy: float | None = None, **more: Any) -> LeaderboardRow:
+    accuracy = score if accuracy is None else accuracy
+    return LeaderboardRow(
+        rank=number,
+        evaluation=f"e{number}",
+        number=number,
+        model=f"m{number}",
+        model_name=more.pop("name", f"model {number}"),
+        environment_version="0a",
+        overall_score=score,
+        accuracy=accuracy,
+        accuracy_ci95=(0.1, 0.9),
+        coverage=1.0,
+        total=10,
+        finished_at=None,
+        scores={"overall_score": score, "accuracy": accuracy, **more},
+    )
+
+
+@pytest.mark.parametrize(
+    ("scoring", "words"),
+    [
+        ({"scorer": "numeric"}, ["last number", "equals the target exactly", "share of correct"]),
+        ({"scorer": "numeric", "tolerance": 0.5}, ["at most 0.5"]),
+        ({"scorer": "exact_match"}, ["equals the target; blanks at both ends make no difference"]),
+        (
+            {"scorer": "exact_match", "ignore_case": True, "ignore_punctuation": True},
+            ["upper and lower case, punctuation and blanks at both ends"],
+        ),
+        ({"scorer": "contains"}, ["contains the target", "makes no difference"]),
+        ({"scorer": "contains", "ignore_case": False}, ["upper or lower case counts"]),
+        ({"scorer": "choice"}, ["choice that the answer names"]),
+        ({"scorer": "regex", "pattern": "a", "which": "first"}, ["first match of the pattern"]),
+        ({"scorer": "regex"}, ["each item's target is a regular expression"]),
+        ({"scorer": "f1", "threshold": 0.6}, ["SQuAD", "F1 of 0.6", "mean F1"]),
+    ],
+)
+def test_scoring_in_words(scoring: dict[str, Any], words: list[str]) -> None:
+    said = " ".join(in_words(scoring))
+    assert all(word in said for word in words), said
+
+
+@pytest.mark.parametrize(
+    ("loc", "msg", "wrong"),
+    [
+        (
+            ["dev.jsonl", 12, "answer"],
+            "line 12: column 'answer' is missing",
+            Wrong("dev.jsonl", "line 12", "answer", "column 'answer' is missing"),
+        ),
+        (["t.parquet", 3], "row 3: no", Wrong("t.parquet", "row 3", "", "no")),
+        (
+            ["environment.yaml", "phases", 0, "data"],
+            "line 7: there is no file",
+            Wrong("environment.yaml", "line 7", "phases[0].data", "there is no file"),
+        ),
+        (["environment.yaml"], "line 3, column 5: bad", Wrong("environment.yaml", "line 3", "", "bad")),
+        (["bundle", "dev.jsonl", 3, "answer"], "missing", Wrong("dev.jsonl", "", "[3].answer", "missing")),
+        (["bundle"], "the file is empty", Wrong("bundle", "", "", "the file is empty")),
+    ],
+)
+def test_where_a_bundle_is_wrong(loc: list[str | int], msg: str, wrong: Wrong) -> None:
+    assert place({"loc": loc, "msg": msg}) == wrong
+
+
+def test_rows_by_a_column_with_those_without_a_value_last() -> None:
+    rows = [row(1, 0.9, duration_s=3.0), row(2, 0.8), row(3, 0.8, duration_s=1.0), row(4, None, 0.5)]
+    assert [found.number for found in ordered(rows, "duration_s", False)] == [3, 1, 2, 4]
+    assert [found.number for found in ordered(rows, "duration_s", True)] == [1, 3, 2, 4]
+    assert [found.number for found in ordered(rows, "overall_score", False)] == [2, 3, 1, 4]
+    assert [found.number for found in ordered(rows, "overall_score", True)] == [1, 2, 3, 4]
+    named = [row(1, 0.1, name="b"), row(2, 0.1, name="A")]
+    assert [found.number for found in ordered(named, "model_name", False)] == [2, 1]
+
+
+def test_a_click_asks_for_the_better_first_and_then_the_other_way_round() -> None:
+    assert following(SCORE, "rank") == "-overall_score"
+    assert following(SCORE, "-overall_score") == "overall_score"
+    assert following(DURATION, "rank") == "duration_s"
+    assert following(DURATION, "duration_s") == "-duration_s"
+
+
+def test_the_known_interval_is_that_of_accuracy() -> None:
+    same, apart = row(1, 0.5), row(2, 0.7, 0.5)
+    assert with_bars([SCORE, ACCURACY, DURATION], [same]) == {"overall_score"}
+    assert with_bars([SCORE, ACCURACY, DURATION], [apart]) == {"overall_score", "accuracy"}
+    assert with_bars([DURATION, SCORE], [same]) == set()
+    drawn = {"overall_score", "accuracy"}
+    assert cell(same, SCORE, drawn).interval == (0.1, 0.9)
+    assert cell(apart, SCORE, drawn).interval is None
+    assert cell(apart, ACCURACY, drawn).interval == (0.1, 0.9)
+    assert cell(row(3, None), SCORE, drawn).text == "\u2014"
+
+
+def test_figures_to_the_columns_precision() -> None:
+    assert shown(0.9575, SCORE) == "95.75%"
+    assert shown(0.9575, Column(key="accuracy", precision=2)) == "96%"
+    assert shown(1234.56, DURATION) == "1,234.6"
+    assert shown(None, DURATION) == "\u2014"
