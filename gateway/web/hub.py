@@ -66,13 +66,7 @@ async def show_hub(
     return await _hub(request, parts, q.strip(), cursor)
 
 
-@router.get("/environments")
-async def show_environments() -> Response:
-    """What is left of the other pages' addresses, and what the form below has in a browser's address bar when it failed."""
-    return RedirectResponse("/", 303)
-
-
-@router.post("/environments", dependencies=[ADMIN])
+@router.post("/", dependencies=[ADMIN])
 async def add_environment(request: Request, parts: PartsOf) -> Response:
     """For the form where no script runs; a script asks the API itself."""
     try:

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from gateway.api.environments import get_leaderboard
-from gateway.lookups import find_environment
 from gateway.parts import PartsOf
-from gateway.web.environment import address_of, frame
+from gateway.web.environment import frame
 from gateway.web.figures import is_rate, shown
 from gateway.web.render import page, words
 from shared.api import LeaderboardRow
@@ -94,18 +93,6 @@ async def show_leaderboard(
         previous=address(sort=sort, start=max(0, start - ROWS)) if start else None,
         covers={row.number: row.coverage for row in shown_rows if row.coverage is not None and row.coverage < 1},
     )
-
-
-@router.get("/environments/{reference}/compare")
-async def compare_chosen(
-    parts: PartsOf, reference: str, evaluations: Annotated[list[int] | None, Query(max_length=100)] = None
-) -> Response:
-    """Where the leaderboard's form leads: a form repeats a field's name, `/compare` takes one list."""
-    await find_environment(parts.database, reference)
-    chosen = dict.fromkeys(evaluations or ())
-    if len(chosen) < 2:
-        return RedirectResponse(f"{address_of(reference)}/leaderboard", 303)
-    return RedirectResponse(f"/compare?evaluations={','.join(map(str, chosen))}", 303)
 
 
 def ordered(rows: Sequence[LeaderboardRow], key: str, descending: bool) -> list[LeaderboardRow]:
