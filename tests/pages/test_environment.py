@@ -130,7 +130,7 @@ def test_leaderboard_ranks_sorts_and_compares(visit: Visit, stack: RunningStack,
     expect(compare).to_be_enabled()
     chosen = [boxes.nth(place).get_attribute("value") for place in (0, 1)]
     compare.click()
-    page.wait_for_url(f"**/compare?evaluations={chosen[0]}&evaluations={chosen[1]}")
+    page.wait_for_url(re.compile(rf"/compare\?evaluations={chosen[0]}&evaluations={chosen[1]}$"))
 
 
 def test_evaluations_follow_what_happens(visit: Visit, stack: RunningStack, ranked: list[Evaluation]) -> None:
