@@ -34,7 +34,7 @@ class Head:
     title: str
     address: str
     sorted: str | None
-    has_bar: bool = False
+    is_left: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ async def show_leaderboard(
             column.title or words(column.key),
             address(sort=following(column, sort)),
             ("descending" if descending else "ascending") if column.key == key else None,
-            column.key in drawn,
+            column in (MODEL, FINISHED) or column.key in drawn,
         )
         for column in columns
     ]

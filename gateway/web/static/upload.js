@@ -28,7 +28,7 @@ export function takeBundles(form) {
   form.querySelector("[type=submit]").replaceWith(choose);
   form.prepend(el("p", { class: "drop-title" }, "Drop a bundle here"));
   said.before(byId("upload-hint"));
-  form.classList.add("with-script");
+  form.classList.add("ready");
 
   async function send(file) {
     if (busy) return;
