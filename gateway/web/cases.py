@@ -113,7 +113,7 @@ async def show_case(reference: str, index: int, request: Request, parts: PartsOf
         samples=[(sample, *state(sample, None)) for sample in case.samples],
         items=items,
         facts=sample_facts,
-        sent=sent(case),
+        columns=columns(case),
     )
 
 
@@ -167,8 +167,8 @@ def state(first: Result | SampleRow, samples: list[SampleRow] | None) -> tuple[s
     return kind, "\u2713" if kind == "hit" else "\u25d0" if hits else "\u2715", f"{hits} of {len(called)} correct"
 
 
-def sent(case: Case) -> str | None:
-    """The case's columns of the data as `name: value` texts, or None where it has none."""
+def columns(case: Case) -> str | None:
+    """The data's other columns as `name: value`, or None where it has none."""
     return ", ".join(f"{name}: {value}" for name, value in case.metadata.items()) or None
 
 

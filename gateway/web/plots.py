@@ -147,7 +147,9 @@ def level(highest: float) -> tuple[float, list[tuple[float, str]]]:
     if highest <= 0:
         return 1.0, []
     power = 10.0 ** floor(log10(highest) + 1e-12)
-    top = next(factor * power for factor in (1, 2, 4, 5, 8, 10) if factor * power >= highest * 0.999999)
+    top = next(
+        factor * power for factor in (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10) if factor * power >= highest * 0.999999
+    )
     return top, [(top / 2, compact(top / 2)), (top, compact(top))]
 
 

@@ -4,6 +4,7 @@ import { drawCase, mark, state } from "./case.js";
 import { byId, el, quiet } from "./dom.js";
 import { count, duration } from "./format.js";
 import { clear, showProblem } from "./notice.js";
+import { enliven } from "./panel.js";
 import { localise } from "./times.js";
 
 const ROWS = 50;
@@ -152,8 +153,7 @@ function prepare() {
   for (const anchor of document.querySelectorAll("a.open-case")) {
     anchor.replaceWith(opener(anchor.closest("tr").dataset.index, anchor.getAttribute("aria-label")));
   }
-  const apply = document.getElementById("apply");
-  if (apply) apply.hidden = true;
+  byId("apply").hidden = true;
 }
 
 const filter = quiet(250, () => show(asked()));
@@ -186,4 +186,4 @@ document.addEventListener("click", (event) => {
 // The page before is as the server draws it.
 window.addEventListener("popstate", () => location.reload());
 
-prepare();
+enliven("#filter", prepare);
