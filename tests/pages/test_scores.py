@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from gateway.web.dataset import SHOWN
 from shared.api import Evaluation
@@ -73,6 +73,27 @@ def test_the_breakdown_says_what_the_api_says(visit: Visit, evaluation: Evaluati
     assert sum(int(row.locator("td").nth(1).text_content() or "") for row in figures.all()) == metrics["called"]
     page.get_by_role("link", name="Wrong", exact=True).click()
     expect(page.locator("#rows tr").first).to_contain_text("Wrong")
+
+
+def test_plots_that_are_still_counted_come_by_themselves(visit: Visit, evaluation: Evaluation) -> None:
+    visitor = visit()
+    answers: list[str] = []
+
+    def first_without(route: Route) -> None:
+        """As the page is of an evaluation so large that its plots take longer than the page waits."""
+        answer = route.fetch()
+        answers.append(answer.text())
+        if len(answers) == 1:
+            body = answers[0].replace('<div class="plots">', "<div data-counting>").replace('class="chart"', "")
+            route.fulfill(response=answer, body=body)
+        else:
+            route.fulfill(response=answer)
+
+    visitor.page.route(f"**/evaluations/{evaluation.number}", first_without)
+    page = visitor.go(f"/evaluations/{evaluation.number}")
+    assert page.locator("[data-counting]").count() == 1
+    expect(page.locator("svg.chart")).to_have_count(2)
+    assert len(answers) == 2
 
 
 def test_every_file_can_be_downloaded_and_is_what_the_page_says(
