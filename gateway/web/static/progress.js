@@ -1,8 +1,10 @@
 // How far an evaluation is: one place that its progress events change, without anything moving.
-import { count, seconds } from "./format.js";
+import { count, percent, seconds } from "./format.js";
 
-const COUNTS = ["correct", "scored", "no_answer", "model_error", "infra_error"];
+const COUNTS = ["scored", "no_answer", "model_error", "infra_error"];
 const STILL_MS = 10_000; // after so long without a result, the last rate says nothing any more
+
+const plainTitle = () => document.title.replace(/^\d+% \u00b7 /, "");
 
 /** Keeps `place` (see evaluation_log.html) as its events say. `show(event, live)`, and `settle()` for as long as nothing is expected; `stop()` for good. */
 export function progressOf(place) {
@@ -33,15 +35,19 @@ export function progressOf(place) {
       bar.value = data.done;
       say("percent", `${data.percent}%`);
       say("count", `${count(data.done)} of ${count(data.total)}`);
+      const called = data.done - (data.infra_error ?? 0);
+      if (data.correct != null) say("correct", count(data.correct) + (called ? ` (${percent(data.correct / called)})` : ""));
       for (const key of COUNTS) if (data[key] != null) say(key, count(data[key]));
       const rate = data.items_per_s ? `${data.items_per_s.toFixed(1)} items/s` : "";
       const left = data.eta_s && data.done < data.total ? `about ${seconds(Math.ceil(data.eta_s)).replace(/\.0\s/, "\u00a0")} left` : "";
       say("pace", [rate, left].filter(Boolean).join(" \u00b7 "));
       cameAt = data.done < data.total ? performance.now() : null;
+      document.title = `${data.percent}% \u00b7 ${plainTitle()}`;
     },
     settle() {
       cameAt = null;
       say("pace", "");
+      document.title = plainTitle();
     },
     stop: () => clearInterval(timer),
   };
