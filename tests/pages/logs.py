@@ -1,11 +1,14 @@
 """Logs as the API has them and as a page shows them, and a long one to look at."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 from playwright.sync_api import Page
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from shared.api import Evaluation
 from tests.running import RunningStack
@@ -35,15 +38,29 @@ def shown(page: Page) -> list[str]:
     return texts
 
 
+@contextmanager
+def database_of(stack: RunningStack) -> Iterator[Database[dict[str, Any]]]:
+    client: MongoClient[dict[str, Any]] = MongoClient(stack.embedded.environment["ASSAY_MONGO_URL"], tz_aware=True)
+    with client:
+        yield client[stack.embedded.environment.get("ASSAY_MONGO_DATABASE", "assay")]
+
+
+def add_failed(stack: RunningStack, like: Evaluation, error: str) -> int:
+    """An evaluation like another one, but failed for this reason; returns its number. Scorers that fail are hard to come by."""
+    with database_of(stack) as database:
+        document = database["evaluations"].find_one({"_id": like.id})
+        assert document
+        number = 2_000_000 + like.number
+        changes = {"_id": f"{like.id}failed", "number": number, "status": "failed", "error": error, "metrics": None}
+        database["evaluations"].insert_one({**document, **changes, "files": [], "outbox": []})
+    return number
+
+
 def add_long_log(stack: RunningStack, like: Evaluation, lines: int) -> int:
     """A completed evaluation like another one, whose log has so many lines; returns its number.
 
     Written where the orchestrator archives logs, since no evaluation talks so much in the time of a test.
     """
-    client: MongoClient[dict[str, Any]] = MongoClient(stack.embedded.environment["ASSAY_MONGO_URL"], tz_aware=True)
-    database = client[stack.embedded.environment.get("ASSAY_MONGO_DATABASE", "assay")]
-    document = database["evaluations"].find_one({"_id": like.id})
-    assert document
     identity, number = f"{like.id}long", 1_000_000 + like.number
     base = 1 << 40  # positions far from those of the stream
     began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -73,9 +90,10 @@ def add_long_log(stack: RunningStack, like: Evaluation, lines: int) -> int:
         }
 
     rows = ({"_id": base + nth, "evaluation": identity, "event": event(nth)} for nth in range(lines))
-    database["events"].insert_many(rows)
-    database["evaluations"].insert_one(
-        {**document, "_id": identity, "number": number, "archived_to": base + lines, "outbox": []}
-    )
-    client.close()
+    with database_of(stack) as database:
+        document = database["evaluations"].find_one({"_id": like.id})
+        assert document
+        changes = {"_id": identity, "number": number, "archived_to": base + lines, "outbox": []}
+        database["events"].insert_many(rows)
+        database["evaluations"].insert_one({**document, **changes})
     return number

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from shared.api import Evaluation, Model
-from tests.pages.logs import add_long_log, said, shown
+from tests.pages.logs import add_failed, add_long_log, said, shown
 from tests.pages.visitor import Visitor
 from tests.running import EndpointProcess, RunningStack
 
@@ -157,6 +157,16 @@ def test_an_evaluation_that_waits_says_for_what(stack: RunningStack, visit: Visi
         expect(page.locator("#state .notice")).to_have_count(0)
     finally:
         endpoint.stop()
+
+
+def test_a_failed_evaluation_says_why_and_what_to_do(stack: RunningStack, visit: Visit, model: Model) -> None:
+    (like,) = stack.wait([start(stack, model, limit=4)])
+    number = add_failed(stack, like, "no \u202escore\x00: <img src=x onerror=alert(1)>")
+    page = visit().go(f"/evaluations/{number}")
+    expect(page.locator("#state")).to_contain_text("no [U+202E]score[U+0000]: <img src=x onerror=alert(1)>")
+    again = page.locator("#state").get_by_role("link", name="run it again")
+    expect(again).to_have_attribute("href", re.compile(r"/environments/word-problems@[0-9a-f]+/evaluate\?phase=dev"))
+    expect(page.locator("#tabs [aria-current]")).to_have_text("Log")
 
 
 def test_a_long_log_is_searched_and_scrolled_with_few_elements(stack: RunningStack, visit: Visit, model: Model) -> None:
