@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.pages.chromium import ARGUMENTS, find_chromium
+from tests.pages.places import Seed, seed_stack
 from tests.pages.visitor import Visitor
 from tests.running import RunningStack
 
@@ -33,3 +34,9 @@ def visit(browser: Browser, stack: RunningStack) -> Iterator[Callable[..., Visit
     yield open_window
     for visitor in visitors:
         visitor.close()
+
+
+@pytest.fixture(scope="session")
+def seed(stack: RunningStack) -> Seed:
+    """Two models, each evaluated on a part of the sample environment."""
+    return seed_stack(stack)

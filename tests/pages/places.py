@@ -1,0 +1,48 @@
+"""Every page there is, by the route that serves it, with addresses that show something."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fastapi.routing import APIRoute
+
+from gateway.web.routes import ROUTERS
+from tests.running import RunningStack
+
+NO_PAGES = frozenset({"/static/{version}/{name}", "/favicon.ico"})
+"""GET routes that serve no page."""
+
+PLACES: dict[str, Sequence[str]] = {
+    "/": ("/",),
+    "/sign-in": ("/sign-in",),
+}
+"""By route: addresses in which `{slug}`, `{evaluation}`, `{other}` and `{model}` stand for those of a seed."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What the pages show: an environment, two completed evaluations of it, and the first one's model."""
+
+    slug: str
+    evaluation: int
+    other: int
+    model: str
+    item: str
+
+    def addresses(self) -> list[str]:
+        values = {"slug": self.slug, "evaluation": self.evaluation, "other": self.other, "model": self.model}
+        return [address.format(**values) for addresses in PLACES.values() for address in addresses]
+
+
+def routes() -> Iterable[str]:
+    """The routes of all pages."""
+    for router in ROUTERS:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and "GET" in route.methods and route.path not in NO_PAGES:
+                yield route.path
+
+
+def seed_stack(stack: RunningStack) -> Seed:
+    slug = stack.push_sample_environment()
+    models = [stack.add_model("sample-95"), stack.add_model("sample-60")]
+    ended = stack.wait(stack.evaluate(slug, models, phase="dev", limit=30))
+    return Seed(slug, ended[0].number, ended[1].number, models[0].id, "wp-001")
