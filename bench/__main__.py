@@ -16,7 +16,7 @@ from rich.text import Text
 
 from assay.errors import AssayError
 from assay.session import INTERRUPTED, console, explain
-from bench import adaptive, cost, fairness, fanout, hung, latency, machine, million, results, scaling, throughput
+from bench import adaptive, cost, fairness, fanout, hung, latency, machine, million, pages, results, scaling, throughput
 from bench.fixtures import Bench, running
 from bench.results import Section
 
@@ -48,8 +48,12 @@ BENCHMARKS = {
     "fanout": Benchmark(fanout.measure),
     "hung": Benchmark(hung.measure),
     "scaling": Benchmark(alone=scaling.measure, items=scaling.ITEMS),
+    "pages": Benchmark(alone=pages.measure, items=pages.ITEMS, quick_items=pages.QUICK_ITEMS),
     "adaptive": Benchmark(alone=adaptive.measure, items=adaptive.ITEMS, quick_items=adaptive.QUICK_ITEMS, long=True),
     "million": Benchmark(alone=million.measure, items=million.ITEMS, quick_items=million.QUICK_ITEMS, long=True),
+    "log-page": Benchmark(
+        alone=pages.measure_log, items=pages.LONG_LINES, quick_items=pages.LONG_LINES // 20, long=True
+    ),
 }
 
 
