@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint up down bench bench-peers chaos lock secrets clean
+.PHONY: help demo test lint up down bench bench-peers chaos screenshots lock secrets clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,6 +38,9 @@ bench-peers: $(STAMP) ## Assay beside other evaluation tools, each installed apa
 
 chaos: $(STAMP) ## the long storm: SEEDS=n (20), or SEED=n for one alone
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS)))
+
+screenshots: $(STAMP) ## every page in both widths and themes into screenshots/, and the README's into docs/screenshots/
+	@$(BIN)/python -m tests.pages.screenshots
 
 lock: ## resolve the pinned requirements anew
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)

@@ -23,11 +23,13 @@ LONG_LINES = 600 * LINES_PER_S
 LOOKS = 6
 MB = 1_000_000
 
-WHAT = f"""The pages of one evaluation of very many items in headless Chromium, 1440 pixels wide, on the machine that runs the stack too. The items and
-results are put straight into MongoDB. *Longest task* is the browser's own figure (PerformanceObserver, `longtask`, from 50 ms on; shorter ones read as
-"under 50"): for so long at most the page did not answer a click. *Shown* is from the click, or the address, until what was asked for is there.
+WHAT = f"""The pages of one evaluation of very many items in headless Chromium, 1440 pixels wide, on the machine that runs the stack
+too. The items and results are put straight into MongoDB. *Longest task* is the browser's own figure (PerformanceObserver, `longtask`,
+which counts from 50 ms on): for so long at most the page did not answer a click. *Shown* is from the click, or the address, until
+what was asked for is there.
 
-The log streams {LINES_PER_S} lines a second into an open page. Memory is JavaScript's heap and the document's nodes after a forced garbage collection."""
+The log streams {LINES_PER_S} lines a second into an open page. Memory is JavaScript's heap and the nodes of all documents after a
+forced garbage collection."""
 
 LONG_WHAT = "The same page with a log that streams for ten minutes, at the same rate."
 
