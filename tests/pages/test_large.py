@@ -1,0 +1,150 @@
+"""Pages of 100,000 results, and of a log that never stops, stay small: what they hold is bounded. How fast they are: `python -m bench pages`."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.settings import Settings
+from tests.pages.large import Log, insert_large, insert_running, settings_of
+from tests.pages.places import Seed
+from tests.pages.visitor import Visitor
+from tests.pages.vitals import Vitals
+from tests.running import RunningStack
+
+Visit = Callable[..., Visitor]
+
+ITEMS = 100_000
+MOST_ELEMENTS = 4_000
+MOST_BYTES = 400_000
+"""Of a page's HTML."""
+MORE_HEAP = 3_000_000
+MB = 1_000_000
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def settings(stack: RunningStack) -> Settings:
+    return settings_of(stack.embedded)
+
+
+@pytest.fixture(scope="module")
+def like(stack: RunningStack, seed: Seed) -> str:
+    """The id of a small evaluation, in whose image large ones are made."""
+    return stack.client.evaluations.get(seed.evaluation).id
+
+
+@pytest.fixture(scope="module")
+def large(settings: Settings, like: str) -> int:
+    return insert_large(settings, like, ITEMS)
+
+
+@pytest.fixture
+def log(settings: Settings, like: str) -> Iterator[tuple[int, Log]]:
+    """A running evaluation by its number, and its log."""
+    number = insert_running(settings, like, ITEMS)
+    log = Log(settings, number)
+    log.start()
+    yield number, log
+    log.end()
+
+
+def small(visitor: Visitor, vitals: Vitals) -> None:
+    assert vitals.elements() < MOST_ELEMENTS
+    assert len(visitor.page.content()) < MOST_BYTES
+
+
+def test_the_first_page_of_100000_results(visit: Visit, large: int) -> None:
+    visitor = visit()
+    vitals = Vitals(visitor.page)
+    page = visitor.go(f"/evaluations/{large}/cases")
+    expect(page.get_by_text("large-0", exact=True).first).to_be_visible()
+    expect(page.get_by_text("100,000").first).to_be_visible()
+    small(visitor, vitals)
+
+
+def test_every_tab_is_small(visit: Visit, large: int, subtests: pytest.Subtests) -> None:
+    visitor = visit()
+    vitals = Vitals(visitor.page)
+    for tab in ("", "/log", "/cases", "/cases?correct=false", "/files", "/dataset"):
+        with subtests.test(tab):
+            visitor.go(f"/evaluations/{large}{tab}").wait_for_load_state("networkidle")
+            small(visitor, vitals)
+
+
+def test_filtering_and_paging(visit: Visit, large: int) -> None:
+    """From page to page nothing piles up."""
+    visitor = visit()
+    vitals = Vitals(visitor.page)
+    page = visitor.go(f"/evaluations/{large}/cases?correct=false")
+    for _ in range(3):
+        small(visitor, vitals)
+        first = page.get_by_text("large-").first.inner_text()
+        page.get_by_role("link", name="Next").first.click()
+        expect(page.get_by_text(first, exact=True)).to_have_count(0)
+    assert "correct=false" in page.url
+
+
+def test_the_last_of_100000_is_found(visit: Visit, large: int) -> None:
+    visitor = visit()
+    page = visitor.go(f"/evaluations/{large}/cases")
+    box = page.get_by_role("searchbox").first
+    box.fill(f"large-{ITEMS - 1}")
+    box.press("Enter")
+    expect(page.get_by_text(f"large-{ITEMS - 1}", exact=True).first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("large-0", exact=True)).to_have_count(0)
+
+
+def until_line(page: Page, number: int) -> None:
+    """Until the page has followed the log to this line."""
+    expect(page.get_by_role("log")).to_contain_text(f"Line {number}:", timeout=30_000)
+
+
+def test_a_log_that_streams_does_not_grow(visit: Visit, log: tuple[int, Log]) -> None:
+    """30,000 lines more, and what the page holds is what it held with the first 10,000."""
+    number, writer = log
+    visitor = visit()
+    vitals = Vitals(visitor.page)
+    page = visitor.go(f"/evaluations/{number}/log")
+    writer.write(10_000).result()
+    until_line(page, writer.lines - 1)
+    before = vitals.held()
+    for _ in range(3):
+        writer.write(10_000).result()
+        until_line(page, writer.lines - 1)
+    after = vitals.held()
+    assert after.heap < before.heap + MORE_HEAP
+    assert after.nodes < before.nodes + 1_000
+    assert after.listeners < before.listeners + 50
+    assert vitals.elements() < MOST_ELEMENTS * 2
+
+
+def test_a_long_log_opens_at_its_end(visit: Visit, log: tuple[int, Log]) -> None:
+    number, writer = log
+    writer.write(20_000).result()
+    visitor = visit()
+    vitals = Vitals(visitor.page)
+    page = visitor.go(f"/evaluations/{number}/log")
+    until_line(page, writer.lines - 1)
+    small(visitor, vitals)
+
+
+def test_scrolling_up_stops_following(visit: Visit, log: tuple[int, Log]) -> None:
+    """Whoever reads is not pulled away; one click leads back to the end."""
+    number, writer = log
+    writer.write(500).result()
+    page = visit().go(f"/evaluations/{number}/log")
+    until_line(page, 499)
+    frame = page.get_by_role("log")
+    frame.hover()
+    page.mouse.wheel(0, -1_000)
+    latest = page.get_by_role("button", name="Jump to latest")
+    expect(latest).to_be_visible()
+    at = frame.evaluate("(element) => element.scrollTop")
+    writer.write(200).result()
+    page.wait_for_function("document.querySelector('[role=log]').scrollHeight > 0")
+    assert abs(frame.evaluate("(element) => element.scrollTop") - at) < 100
+    latest.click()
+    until_line(page, writer.lines - 1)
+    expect(latest).to_be_hidden()
