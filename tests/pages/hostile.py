@@ -81,7 +81,7 @@ def write_bundle(folder: Path) -> None:
     manifest = {
         "slug": SLUG,
         "title": f"Hostile {MARKUP['script']} {UNSEEN['override']}",
-        "description": f"{MARKUP['image']} {SUM} {UNSEEN['terminal']} {WIDE['word']}",
+        "description": f"{MARKUP['image']} {SUM} {UNSEEN['terminal']} {WIDE['word'][:1_500]}",
         "overview": "overview.md",
         "tags": [MARKUP["drawing"], UNSEEN["override"], "W" * 200, MARKUP["attribute"]],
         "prompt": {"system": MARKUP["data"], "template": "{{ question }}"},

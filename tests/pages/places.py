@@ -26,7 +26,6 @@ class Seed:
     evaluation: int
     other: int
     model: str
-    item: str
 
     def addresses(self) -> list[str]:
         values = {"slug": self.slug, "evaluation": self.evaluation, "other": self.other, "model": self.model}
@@ -45,4 +44,4 @@ def seed_stack(stack: RunningStack) -> Seed:
     slug = stack.push_sample_environment()
     models = [stack.add_model("sample-95"), stack.add_model("sample-60")]
     ended = stack.wait(stack.evaluate(slug, models, phase="dev", limit=30))
-    return Seed(slug, ended[0].number, ended[1].number, models[0].id, "wp-001")
+    return Seed(slug, ended[0].number, ended[1].number, models[0].id)

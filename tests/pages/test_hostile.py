@@ -42,7 +42,7 @@ def attacked(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> I
     with Puppet({"hostile": hostile.say}) as puppet:
         models = [
             stack.client.models.add(name, base_url=puppet.base_url, model="hostile", max_attempts=1)
-            for name in (hostile.NAME, f"{hostile.WIDE['word'][:180]}{hostile.UNSEEN['override']}")
+            for name in (hostile.NAME, f"{hostile.WIDE['word'][:160]}{hostile.UNSEEN['override']}")
         ]
         # One that refuses all it is asked, with a hostile text, to be told in its status and in the log.
         models.append(stack.client.models.add(hostile.MARKUP["script"], base_url=puppet.base_url, model="</script>"))
