@@ -12,8 +12,30 @@ NO_PAGES = frozenset({"/static/{version}/{name}", "/favicon.ico"})
 """GET routes that serve no page."""
 
 PLACES: dict[str, Sequence[str]] = {
-    "/": ("/",),
+    "/": ("/", "/?q=word"),
     "/sign-in": ("/sign-in",),
+    "/environments/{reference}": ("/environments/{slug}",),
+    "/environments/{reference}/phases": ("/environments/{slug}/phases",),
+    "/environments/{reference}/leaderboard": ("/environments/{slug}/leaderboard",),
+    "/environments/{reference}/evaluations": ("/environments/{slug}/evaluations",),
+    "/environments/{reference}/evaluate": (
+        "/environments/{slug}/evaluate",
+        "/environments/{slug}/evaluate?models={model}",
+    ),
+    "/evaluations": ("/evaluations",),
+    "/evaluations/{reference}": ("/evaluations/{evaluation}",),
+    "/evaluations/{reference}/log": ("/evaluations/{evaluation}/log",),
+    "/evaluations/{reference}/cases": (
+        "/evaluations/{evaluation}/cases",
+        "/evaluations/{evaluation}/cases?correct=false&sort=-latency_ms",
+    ),
+    "/evaluations/{reference}/cases/{index}": ("/evaluations/{evaluation}/cases/0",),
+    "/evaluations/{reference}/files": ("/evaluations/{evaluation}/files",),
+    "/evaluations/{reference}/dataset": ("/evaluations/{evaluation}/dataset",),
+    "/compare": ("/compare", "/compare?evaluations={evaluation},{other}"),
+    "/models": ("/models",),
+    "/models/{model_id}": ("/models/{model}",),
+    "/operations": ("/operations",),
 }
 """By route: addresses in which `{slug}`, `{evaluation}`, `{other}` and `{model}` stand for those of a seed."""
 

@@ -1,5 +1,6 @@
 """What a model, a dataset or a user wrote is text on every page: nothing of it runs, and nothing of it breaks the page."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -89,8 +90,23 @@ def test_each_test_case_opens(visit: Callable[..., Visitor], attacked: Seed) -> 
 
 
 def open_all(page: Page) -> int:
-    """Open every row of the first page; how many there were."""
-    raise NotImplementedError
+    """Open every row of the page; how many there are."""
+    rows = page.get_by_role("button", name="Open test case")
+    count = rows.count()
+    for number in range(count):
+        rows.nth(number).click()
+    expect(page.locator(".case-row")).to_have_count(count)
+    expect(page.get_by_text("Loading")).to_have_count(0)
+    return count
+
+
+def test_a_test_case_in_full(visit: Callable[..., Visitor], attacked: Seed, subtests: pytest.Subtests) -> None:
+    """The page of each, one by one."""
+    visitor = visit(width=390)
+    for index in range(len(hostile.TEXTS) + 4):
+        with subtests.test(index):
+            visitor.go(f"/evaluations/{attacked.evaluation}/cases/{index}")
+            harmless(visitor)
 
 
 def test_the_report_shows_it_as_text(visit: Callable[..., Visitor], attacked: Seed) -> None:
@@ -115,7 +131,8 @@ def test_searching_for_it_is_searching_for_text(visit: Callable[..., Visitor], a
     box = page.get_by_role("searchbox")
     box.fill(hostile.MARKUP["data"])
     box.press("Enter")
-    expect(page).to_have_url(lambda url: "q=" in url)
+    expect(page).to_have_url(re.compile("q="))
+    expect(page.get_by_text("1 test case that matches")).to_be_visible()
     harmless(visitor)
 
 
