@@ -1,4 +1,4 @@
-"""Debian's Chromium: the one on PATH, else unpacked into a private folder with the libraries and fonts that it needs."""
+"""Chromium, or Chrome, on PATH; else Debian's, unpacked into a private folder with the libraries and fonts that it needs."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from deploy.embedded.parts import debian_package
+
+NAMES = ("chromium", "google-chrome", "google-chrome-stable")
 
 ARGUMENTS = (
     "--no-sandbox",  # tests run as root in containers, where Chromium's own sandbox cannot start
@@ -24,7 +26,7 @@ FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 
 def find_chromium() -> tuple[Path, dict[str, str]]:
     """The program, and the environment that it is to be started with."""
-    found = shutil.which("chromium")
+    found = next(filter(None, map(shutil.which, NAMES)), None)
     if found:
         return Path(found), dict(os.environ)
     folder = debian_package("chromium", print, with_dependencies=True)
