@@ -27,6 +27,7 @@ class Puppet:
         self.models = dict(models or {})
         self._changed = Condition()
         self._allowed: int | None = None
+        self._released = 0
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.puppet = self
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
@@ -51,13 +52,16 @@ class Puppet:
     def let_all(self) -> None:
         with self._changed:
             self._allowed = None
+            self._released += 1
             self._changed.notify_all()
 
     def answer(self, body: dict[str, Any]) -> str:
         """Waits until it may; raises `Refusal`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._allowed is None or self._allowed > 0)
-            if self._allowed is not None:
+            released = self._released
+            self._changed.wait_for(lambda: self._allowed is None or self._allowed > 0 or self._released > released)
+            # What was let go of does not use up what is let through afterwards.
+            if self._allowed is not None and self._released == released:
                 self._allowed -= 1
         say = self.models.get(body["model"])
         if say is None:
