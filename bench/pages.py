@@ -116,26 +116,46 @@ def read(browser: Browser, url: str, number: int, items: int, rounds: int) -> Se
 
 def steps_of(base: str, items: int) -> Sequence[tuple[str, Callable[[Page], None]]]:
     """Each by its name; done when what was asked for is there."""
-    last = items - 1
-
-    def rows(page: Page, address: str, text: str) -> None:
-        page.goto(f"{base}/cases{address}")
-        page.get_by_text(text, exact=True).first.wait_for()
-
-    def follow(page: Page) -> None:
-        page.get_by_role("link", name="Next page").click()
-        page.get_by_text("large-50", exact=True).first.wait_for()
+    last = f"large-{items - 1}"
 
     def scores(page: Page) -> None:
         page.goto(base)
         page.get_by_text("Overall Score").first.wait_for()
 
+    def cases(page: Page) -> None:
+        page.goto(f"{base}/cases")
+        page.get_by_text("large-0", exact=True).wait_for()
+
+    def open_case(page: Page) -> None:
+        page.get_by_role("button", name="Open test case").first.click()
+        page.get_by_role("heading", name="Gold answer").wait_for()
+
+    def turn(page: Page) -> None:
+        page.get_by_role("link", name="Next page").click()
+        page.get_by_text("large-50", exact=True).wait_for()
+
+    def jump(page: Page) -> None:
+        page.get_by_label("Go to row").fill(str(items - 10))
+        page.get_by_role("button", name="Go", exact=True).click()
+        page.get_by_text(last, exact=True).wait_for()
+
+    def only_wrong(page: Page) -> None:
+        page.get_by_label("Correct or not").select_option("false")
+        page.locator("tr.hit").first.wait_for(state="detached")
+
+    def search(page: Page) -> None:
+        page.get_by_label("Correct or not").select_option("")
+        page.get_by_role("searchbox").fill(last)
+        page.get_by_text("1 test case that matches").wait_for(timeout=60_000)
+
     return (
         ("Score Breakdown", scores),
-        ("Detailed Results", lambda page: rows(page, "", "large-0")),
-        ("its next page", follow),
-        ("only what is wrong", lambda page: rows(page, "?correct=false", "Wrong")),
-        ("search for the last item", lambda page: rows(page, f"?q=large-{last}", f"large-{last}")),
+        ("Detailed Results", cases),
+        ("a test case opened", open_case),
+        ("the next page", turn),
+        ("the last page, by its row", jump),
+        ("only what is not correct", only_wrong),
+        ("search for the last item", search),
     )
 
 
