@@ -90,7 +90,7 @@ def choose(page: Page, *names: str) -> None:
 
 def copied_log(page: Page) -> list[str]:
     """All lines of the log, those too that the page does not show at the moment."""
-    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     text: str = page.evaluate("navigator.clipboard.readText()")
     return text.splitlines()
 
