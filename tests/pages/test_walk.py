@@ -197,9 +197,10 @@ def test_a_model_that_fails_and_is_called_again(
     page = visit().go(f"/evaluations/{evaluation.number}")
     expect(page.get_by_text("20 of 20 could not be called")).to_be_visible(timeout=60_000)
     page.get_by_role("navigation", name="Evaluation").get_by_role("link", name="Detailed Results").click()
-    expect(page.get_by_text("out of memory").first).to_be_attached()
+    page.get_by_role("button", name="Open test case").first.click()
+    expect(page.get_by_text("out of memory").first).to_be_visible()
     puppet.models["broken"] = right_for(10)
-    page.get_by_role("button", name="Call 20 again").click()
+    page.get_by_role("button", name="Call 20 samples again").click()
     expect(page.get_by_role("complementary", name="Evaluation details")).to_contain_text("completed", timeout=60_000)
     expect(page.get_by_text("50.00%").first).to_be_visible(timeout=60_000)
 

@@ -2,6 +2,15 @@
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const DASH = "\u2014";
 
+/** With so many decimals; of two that are as near, the even one, as Python rounds. */
+function decimals(digits) {
+  const format = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven" });
+  return (number) => format.format(number);
+}
+const whole = decimals(0);
+const tenths = decimals(1);
+const hundredths = decimals(2);
+
 /** A text with what cannot be seen made visible: a control, a bidi override, half a surrogate pair as `[U+202E]`. */
 export function visible(text) {
   return String(text)
@@ -13,24 +22,24 @@ export function visible(text) {
 export const clip = (text, limit) => (text.length <= limit ? text : `${text.slice(0, limit - 1)}\u2026`);
 
 /** 0.26 as `26.00%`. */
-export const percent = (rate) => (rate == null ? DASH : `${(rate * 100).toFixed(2)}%`);
+export const percent = (rate) => (rate == null ? DASH : `${hundredths(rate * 100)}%`);
 
 /** 12345 as `12,345`. */
-export const count = (number) => (number == null ? DASH : Math.round(number).toLocaleString("en-US"));
+export const count = (number) => (number == null ? DASH : whole(number));
 
 /** Milliseconds, as `812 ms` below a second and `1.24 s` from there on. */
 export function duration(ms) {
   if (ms == null) return DASH;
-  return ms < 999.5 ? `${ms.toFixed(0)}\u00a0ms` : `${(ms / 1000).toFixed(2)}\u00a0s`;
+  return ms < 999.5 ? `${whole(ms)}\u00a0ms` : `${hundredths(ms / 1000)}\u00a0s`;
 }
 
 /** 45.2 as `45.2 s`, 130 as `2 min 10 s`, 7500 as `2 h 5 min`. */
 export function seconds(value) {
   if (value == null) return DASH;
-  if (value < 59.95) return `${value.toFixed(1)}\u00a0s`;
-  const whole = Math.round(value);
-  if (whole < 3600) return `${Math.floor(whole / 60)}\u00a0min ${whole % 60}\u00a0s`;
-  return `${count(Math.floor(whole / 3600))}\u00a0h ${Math.floor((whole % 3600) / 60)}\u00a0min`;
+  if (value < 59.95) return `${tenths(value)}\u00a0s`;
+  const rounded = Math.round(value);
+  if (rounded < 3600) return `${Math.floor(rounded / 60)}\u00a0min ${rounded % 60}\u00a0s`;
+  return `${count(Math.floor(rounded / 3600))}\u00a0h ${Math.floor((rounded % 3600) / 60)}\u00a0min`;
 }
 
 /** Bytes, as `1.4 MB`. */
@@ -39,7 +48,7 @@ export function size(bytes) {
   let number = bytes;
   for (const unit of ["kB", "MB", "GB"]) {
     number /= 1000;
-    if (number < 999.95 || unit === "GB") return `${number.toFixed(1)}\u00a0${unit}`;
+    if (number < 999.95 || unit === "GB") return `${tenths(number)}\u00a0${unit}`;
   }
 }
 
