@@ -58,7 +58,7 @@ def routes() -> Iterable[str]:
     """The routes of all pages."""
     for router in ROUTERS:
         for route in router.routes:
-            if isinstance(route, APIRoute) and "GET" in route.methods and route.path not in NO_PAGES:
+            if isinstance(route, APIRoute) and "GET" in (route.methods or ()) and route.path not in NO_PAGES:
                 yield route.path
 
 

@@ -104,7 +104,7 @@ def test_a_test_case_in_full(visit: Callable[..., Visitor], attacked: Seed, subt
     """The page of each, one by one."""
     visitor = visit(width=390)
     for index in range(len(hostile.TEXTS) + 4):
-        with subtests.test(index):
+        with subtests.test(str(index)):
             visitor.go(f"/evaluations/{attacked.evaluation}/cases/{index}")
             harmless(visitor)
 

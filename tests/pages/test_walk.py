@@ -201,8 +201,11 @@ def test_a_model_that_fails_and_is_called_again(
     expect(page.get_by_text("out of memory").first).to_be_visible()
     puppet.models["broken"] = right_for(10)
     page.get_by_role("button", name="Call 20 samples again").click()
-    expect(page.get_by_role("complementary", name="Evaluation details")).to_contain_text("completed", timeout=60_000)
-    expect(page.get_by_text("50.00%").first).to_be_visible(timeout=60_000)
+    ended = page.get_by_role("status").filter(has_text="The evaluation has completed.")
+    expect(ended).to_be_attached(timeout=60_000)
+    page.get_by_role("navigation", name="Evaluation").get_by_role("link", name="Score Breakdown").click()
+    expect(page.get_by_text("50.00%").first).to_be_visible()
+    expect(page.get_by_role("complementary", name="Evaluation details")).to_contain_text("completed")
 
 
 def test_a_model_that_is_away(visit: Visit, stack: RunningStack) -> None:

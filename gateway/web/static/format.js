@@ -2,10 +2,16 @@
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const DASH = "\u2014";
 
-/** With so many decimals; of two that are as near, the even one, as Python rounds. */
+/** With so many decimals and thousands apart; where two are as near, the even one, as Python rounds. */
 function decimals(digits) {
-  const format = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven" });
-  return (number) => format.format(number);
+  return (number) => {
+    const exact = number.toFixed(40);
+    const end = exact.indexOf(".") + (digits ? digits + 1 : 0);
+    const isTie = /^\.?50*$/.test(exact.slice(end)) && "02468".includes(exact.slice(0, end).at(-1));
+    const [integer, fraction] = (isTie ? exact.slice(0, end) : number.toFixed(digits)).split(".");
+    const grouped = integer.replace(/\B(?=(\d{3})+$)/g, ",");
+    return fraction ? `${grouped}.${fraction}` : grouped;
+  };
 }
 const whole = decimals(0);
 const tenths = decimals(1);
