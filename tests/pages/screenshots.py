@@ -37,7 +37,7 @@ phases: [{name: test, data: rows.jsonl, fields: {input: question, target: answer
 scoring: {scorer: contains}
 """,
     "rows.jsonl": "".join(
-        f'{{"question": "What is the capital of {country}?", "answer": "{city}"}}\\n'
+        f'{{"question": "What is the capital of {country}?", "answer": "{city}"}}\n'
         for country, city in (("France", "Paris"), ("Peru", "Lima"), ("Kenya", "Nairobi"), ("Nepal", "Kathmandu"))
     ),
 }
