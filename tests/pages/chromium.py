@@ -20,7 +20,11 @@ ARGUMENTS = (
 )
 
 FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig><dir>{folder}/usr/share/fonts</dir><dir>/usr/share/fonts</dir><cachedir>{folder}/fontcache</cachedir></fontconfig>
+<fontconfig>{folders}<dir>/usr/share/fonts</dir><cachedir>{cache}</cachedir>
+<alias><family>sans-serif</family><prefer><family>Liberation Sans</family><family>DejaVu Sans</family></prefer></alias>
+<alias><family>system-ui</family><prefer><family>Liberation Sans</family><family>DejaVu Sans</family></prefer></alias>
+<alias><family>monospace</family><prefer><family>Liberation Mono</family><family>DejaVu Sans Mono</family></prefer></alias>
+</fontconfig>
 """
 
 
@@ -30,8 +34,10 @@ def find_chromium() -> tuple[Path, dict[str, str]]:
     if found:
         return Path(found), dict(os.environ)
     folder = debian_package("chromium", print, with_dependencies=True)
+    letters = debian_package("fonts-liberation", print, with_dependencies=False)
+    folders = "".join(f"<dir>{escape(str(root))}/usr/share/fonts</dir>" for root in (folder, letters))
     fonts = folder / "fonts.conf"
-    fonts.write_text(FONTS.format(folder=escape(str(folder))))
+    fonts.write_text(FONTS.format(folders=folders, cache=escape(str(folder / "fontcache"))))
     # Some packages keep libraries in folders of their own, which they find by an absolute path where they are installed.
     libraries = sorted({path.parent for root in ("lib", "usr/lib") for path in (folder / root).rglob("*.so*")})
     environment = {
