@@ -48,7 +48,7 @@ def latency_plot(latency: Bins, spread: Mapping[str, float] | None) -> Plot | No
         )
         for at, count in zip(columns, counts, strict=True)
     ]
-    ticks = [(at, texts.duration(at)) for at in even_ticks(start, end, 4)]
+    ticks = [(at, texts.duration(at)) for at in even_ticks(start, end, 5)]
     if beyond:
         # What lies far out is one column after the others.
         room = max(width, (end - start) / 24)
