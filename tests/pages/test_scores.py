@@ -155,7 +155,7 @@ def test_results_without_a_script(visit: Visit, evaluation: Evaluation, stack: R
     wanted = [row for row in stack.client.evaluations.results(evaluation.id) if not row.correct]
     slowest = max(wanted, key=lambda row: row.latency_ms or 0)
     expect(page.locator("#rows tr.case").first).to_contain_text(slowest.item_id)
-    page.get_by_role("link", name=f"Open test case {slowest.index + 1}").click()
+    page.get_by_role("link", name=f"Open test case {slowest.index + 1}", exact=True).click()
     expect(page.get_by_role("group", name="Answer", exact=True)).to_contain_text(
         slowest.output.strip().splitlines()[-1]
     )
