@@ -81,13 +81,14 @@ def metric_rows(evaluations: Sequence[Document], columns: Sequence[Column]) -> l
     return [row for row in rows if any(cell.value is not None for cell in row.cells)]
 
 
-def best_of(values: Sequence[float | None], better: str) -> set[int]:
-    """The places of the best value; none where there is nothing to choose from: one value, all equal, or no better direction."""
+def best_of(values: Sequence[float | None], better: str, show: Callable[[float | None], str]) -> set[int]:
+    """The places of the best value, among values that read the same all of them; none where there is nothing to choose from:
+    one value, all that read the same, or no better direction."""
     known = [value for value in values if value is not None]
-    if not better or len(known) < 2 or len(set(known)) == 1:
+    if not better or len({show(value) for value in known}) < 2:
         return set()
-    best = max(known) if better == "higher" else min(known)
-    return {place for place, value in enumerate(values) if value == best}
+    best = show(max(known) if better == "higher" else min(known))
+    return {place for place, value in enumerate(values) if value is not None and show(value) == best}
 
 
 def setting_rows(evaluations: Sequence[Document]) -> tuple[list[SettingRow], list[SettingRow]]:
@@ -150,7 +151,7 @@ def _row(
 ) -> MetricRow:
     known = [value for value in values if value is not None]
     end = end or max(known, default=0) or 1.0
-    best = best_of(values, better)
+    best = best_of(values, better, show)
     cells = [
         Cell(
             value,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.web.side_by_side import axis_of, best_of, metric_rows, setting_rows
+from shared import texts
 from shared.manifest import Column
 
 
@@ -36,6 +37,8 @@ def evaluation(accuracy: float, **fields: Any) -> dict[str, Any]:
         ([0.1, 0.2, 0.2], "higher", {1, 2}),
         ([0.1, 0.2, 0.2], "lower", {0}),
         ([0.2, 0.2], "higher", set()),
+        ([0.20001, 0.20002], "higher", set()),
+        ([0.30001, 0.30002, 0.2], "higher", {0, 1}),
         ([None, 0.2], "higher", set()),
         ([None, 0.2, 0.1], "lower", {2}),
         ([1, 2], "", set()),
@@ -43,7 +46,7 @@ def evaluation(accuracy: float, **fields: Any) -> dict[str, Any]:
     ],
 )
 def test_best_is_marked_where_there_is_a_choice(values: list[float | None], better: str, best: set[int]) -> None:
-    assert best_of(values, better) == best
+    assert best_of(values, better, texts.percent) == best
 
 
 def test_rates_share_the_whole_scale_and_other_numbers_the_largest() -> None:
