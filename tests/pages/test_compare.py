@@ -56,6 +56,8 @@ def test_what_differs_is_counted_listed_and_opened(visit: Visit, stack: RunningS
     for answer in row:
         expect(body.locator(".outputs")).to_contain_text(answer.output)
     assert visitor.violations() == []
+    body.get_by_role("link", name=f"Whole case {row[0].item_id} of #{second.number}").click()
+    expect(page.locator("main")).to_contain_text(row[1].output)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
