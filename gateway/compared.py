@@ -1,11 +1,10 @@
 """Evaluations beside each other, out of MongoDB: which can be compared, how many items they differ on, and which."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from pymongo.errors import ExecutionTimeout
 
 from gateway.differences import MOST, Counts, counting, patterns, spans, taking
 from gateway.lookups import find_evaluation
@@ -16,8 +15,8 @@ from shared.storage.mongo import Database, Document
 SEARCH_S = 5.0
 """How long one page may look for differences; where they are so rare, the next page goes on from there."""
 
-COUNT_S = 20.0
-"""How long counting may take: some seconds for a million items."""
+COUNT_S = 5.0
+"""How long counting may take: enough for some hundred thousand items, and of more the first ones are counted."""
 
 OUTPUT_CHARACTERS = 2000
 """Of each text of a row: a page of outputs of a megabyte each would be no page."""
@@ -84,15 +83,19 @@ def items_in_all(evaluations: Sequence[Document]) -> int:
     return min(int(one["progress"]["total"]) // int(one["samples_per_item"]) for one in evaluations)
 
 
-async def count_patterns(database: Database, evaluations: Sequence[Document]) -> Counts | None:
-    """How many items have each pattern, in one aggregation; None where counting them takes too long."""
-    stages = [*_patterns(evaluations, 0, items_in_all(evaluations)), *counting()]
-    # Above 100 MB mongod groups on disk.
-    found = database["results"].aggregate(stages, allowDiskUse=True, maxTimeMS=int(COUNT_S * 1000))
-    try:
-        return Counts(len(evaluations), {row["_id"]: row["items"] async for row in found})
-    except ExecutionTimeout:
-        return None
+async def count_patterns(database: Database, evaluations: Sequence[Document], count_s: float = COUNT_S) -> Counts:
+    """How many items have each pattern, span by span: what mongod holds at once is a span's, however many items there are."""
+    deadline = time.monotonic() + count_s
+    found: Counter[int] = Counter()
+    looked_at = 0
+    for start, stop in spans(0, items_in_all(evaluations)):
+        stages = [*_patterns(evaluations, start, stop), *counting()]
+        async for row in database["results"].aggregate(stages):
+            found[row["_id"]] += row["items"]
+        looked_at = stop
+        if time.monotonic() > deadline:
+            break
+    return Counts(len(evaluations), found, looked_at)
 
 
 async def find_differing(
@@ -109,7 +112,7 @@ async def find_differing(
     following: int | None = None
     for start, stop in spans(max(after + 1, 0), end):
         stages = [*_patterns(evaluations, start, stop), *taking(wanted, limit + 1 - len(found))]
-        found += [row["index"] async for row in database["results"].aggregate(stages, allowDiskUse=True)]
+        found += [row["index"] async for row in database["results"].aggregate(stages)]
         if len(found) > limit:
             found, following = found[:limit], found[limit - 1]
             break

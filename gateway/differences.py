@@ -51,10 +51,11 @@ def spans(start: int, end: int) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many items have each pattern, of `number` evaluations."""
+    """How many items have each pattern, of `number` evaluations, among the first `looked_at` items."""
 
     number: int
     items: Mapping[int, int]
+    looked_at: int
 
     @property
     def compared(self) -> int:

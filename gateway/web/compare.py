@@ -53,6 +53,7 @@ async def show_compare(
         count_patterns(parts.database, chosen),
         find_differing(parts.database, chosen, wanted, after, ROWS),
     )
+    items = items_in_all(chosen)
     columns = Manifest.model_validate(environment["manifest"]).leaderboard.columns
     differing_settings, same_settings = setting_rows(chosen)
     asked = {"evaluations": ",".join(str(one["number"]) for one in chosen)}
@@ -69,10 +70,13 @@ async def show_compare(
         settings=differing_settings,
         same_settings=same_settings,
         counts=counts,
-        segments=segments_of(counts) if counts else [],
-        items=items_in_all(chosen),
+        segments=segments_of(counts),
+        items=items,
         shown=show,
-        filters=[(address(asked, show=key), key, *rest) for key, *rest in filters_of(chosen, counts)],
+        filters=[
+            (address(asked, show=key), key, *rest)
+            for key, *rest in filters_of(chosen, counts if counts.looked_at == items else None)
+        ],
         rows=rows,
         is_first=cursor is None,
         first=address(asked, show=show),
@@ -137,7 +141,7 @@ def patterns_of(show: str, numbers: Sequence[int]) -> list[int]:
 
 
 def filters_of(evaluations: Sequence[Document], counts: Counts | None) -> list[tuple[str, str, int | None]]:
-    """`(show, title, items)` of each filter."""
+    """`(show, title, items)` of each filter, the last None where not all items are counted."""
     found: list[tuple[str, str, int | None]] = [("differ", "All that differ", counts.differ if counts else None)]
     for place, one in enumerate(evaluations):
         items = counts.only(place) if counts else None

@@ -81,9 +81,8 @@ async def test_every_differing_item_is_found_once_and_counted(database: Database
     evaluations = [await add_evaluation(database, place + 1, each) for place, each in enumerate(results)]
     expected = [pattern_of([each[index] for each in results]) for index in range(ITEMS)]
     counts = await count_patterns(database, evaluations)
-    assert counts
     assert counts.items == Counter(pattern for pattern in expected if pattern is not None)
-    assert counts.compared < ITEMS
+    assert counts.compared < counts.looked_at == ITEMS
 
     for wanted in (differing(number), [only(1)], [everyone(number)]):
         found: list[int] = []
@@ -103,6 +102,7 @@ async def test_where_differences_are_rare_a_search_stops_in_time_and_goes_on(dat
     evaluations = [await add_evaluation(database, place + 1, each) for place, each in enumerate(results)]
     rows, after = await find_differing(database, evaluations, differing(2), -1, 40, search_s=0)
     assert (rows, after) == ([], FIRST_SPAN - 1)
+    assert (await count_patterns(database, evaluations, count_s=0)).looked_at == FIRST_SPAN
     rows, after = await find_differing(database, evaluations, differing(2), FIRST_SPAN - 1, 40)
     assert ([row.index for row in rows], after) == ([ITEMS - 1], None)
 
@@ -112,7 +112,6 @@ async def test_only_items_that_all_have_are_compared(database: Database) -> None
     second = await add_evaluation(database, 2, [{"correct": True}, {"correct": False}])
     assert items_in_all([first, second]) == 2
     counts = await count_patterns(database, [first, second])
-    assert counts
     assert (counts.compared, counts.only(0)) == (2, 1)
 
 
@@ -126,7 +125,6 @@ async def test_of_another_version_an_item_is_the_same_by_id_and_target(database:
     ]
     second = await add_evaluation(database, 2, changed, **other)
     counts = await count_patterns(database, [first, second])
-    assert counts
     assert counts.items == {only(0): 1}
     rows, _ = await find_differing(database, [first, second], differing(2), -1, 10)
     assert [row.item_id for row in rows] == ["0"]

@@ -17,13 +17,13 @@ def test_three_differ_in_all_ways_but_all_right_and_none_right() -> None:
 
 
 def test_counts_add_up() -> None:
-    counts = Counts(2, {0b11: 300, 0b01: 50, 0b10: 10, 0b00: 30})
+    counts = Counts(2, {0b11: 300, 0b01: 50, 0b10: 10, 0b00: 30}, 400)
     assert (counts.compared, counts.all_right, counts.none_right, counts.differ) == (390, 300, 30, 60)
     assert (counts.only(0), counts.only(1)) == (50, 10)
 
 
 def test_counts_of_three_know_who_alone_is_right() -> None:
-    counts = Counts(3, {0b111: 1, 0b011: 2, 0b100: 4})
+    counts = Counts(3, {0b111: 1, 0b011: 2, 0b100: 4}, 9)
     assert (counts.differ, counts.none_right) == (6, 0)
     assert [counts.only(place) for place in range(3)] == [0, 0, 4]
 
