@@ -5,6 +5,7 @@ A model's consumer is provisioned with its concurrency as `max_ack_pending` once
 concurrency writes it, so an update here leaves it alone.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ from nats.js.kv import KeyValue
 
 from shared import subjects
 from shared.settings import Settings
+
+logger = logging.getLogger("assay.provision")
 
 DUPLICATE_WINDOW_S = 30.0
 """How long the server swallows a repeated `Nats-Msg-Id`. Longer than a take-over takes, so its repeats cost nothing."""
@@ -177,6 +180,23 @@ async def ensure_consumer(
         wanted = wanted.evolve(max_ack_pending=present.max_ack_pending)
     if _differs(present, wanted):
         await js.add_consumer(stream, wanted)
+
+
+async def mend_consumer(js: JetStreamContext, stream: str, name: str) -> bool:
+    """Make a consumer anew that is ahead of its stream; whether it was. Raises `NotFoundError` where there is none.
+
+    A nats-server that is killed on a full disk may have lost where an empty stream was (2.9.10), and counts from 1 again. Its
+    consumers remember higher positions, and would get nothing until the stream has passed them.
+    """
+    # In this order: what is stored in between must not make the consumer look ahead.
+    consumer = await js.consumer_info(stream, name)
+    at = (await js.stream_info(stream)).state.last_seq
+    if consumer.delivered is None or consumer.delivered.stream_seq <= at:
+        return False
+    await js.delete_consumer(stream, name)
+    await js.add_consumer(stream, consumer.config)
+    logger.warning("consumer %s was ahead of %s (%d, %d): made anew", name, stream, consumer.delivered.stream_seq, at)
+    return True
 
 
 async def _ensure_bucket(js: JetStreamContext, bucket: Bucket) -> KeyValue:

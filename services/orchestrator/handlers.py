@@ -22,6 +22,7 @@ from shared.api import EvaluationCreate, Model
 from shared.contracts import ACTIVE, Landed, Note, Status
 from shared.errors import Conflict, Problem
 from shared.large import LargeMessages
+from shared.provision import consumers, mend_consumer
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.storage.mongo import Document, in_words
@@ -191,13 +192,16 @@ class Orchestrator:
                 logger.warning("cannot renew leases: %s", in_words(error))
 
     async def mend(self) -> None:
-        """What a model that evaluations need lacks at the broker is made again."""
+        """What evaluations need at the broker and is not there, or not as it should be, is made again."""
         while True:
             await asyncio.sleep(MEND_S)
             try:
+                for stream, consumer in consumers():
+                    assert consumer.durable_name
+                    await mend_consumer(self._service.js, stream, consumer.durable_name)
                 await self._models.mend_waited_for()
             except Exception as error:
-                logger.warning("cannot see to models: %s", type(error).__name__)
+                logger.warning("cannot see to the broker's consumers: %s", type(error).__name__)
 
     def _take(self, document: Document) -> None:
         if document["epoch"] > 1:

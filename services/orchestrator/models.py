@@ -14,7 +14,7 @@ from services.orchestrator.state import now
 from shared import subjects
 from shared.contracts import ACTIVE, ModelEndpoint, ModelStatus, ProbeAnswer
 from shared.errors import Conflict, NotFound, Unavailable
-from shared.provision import ensure_consumer, model_consumer
+from shared.provision import ensure_consumer, mend_consumer, model_consumer
 from shared.service import call
 from shared.storage.mongo import Database, Document
 
@@ -121,7 +121,7 @@ class Models:
         async for document in self._models.find({"_id": {"$in": needed}}):
             try:
                 await store.get(document["_id"])
-                await self._js.consumer_info(subjects.JOBS, subjects.model_consumer(document["_id"]))
+                await mend_consumer(self._js, subjects.JOBS, subjects.model_consumer(document["_id"]))
             except NotFoundError:
                 logger.warning("model %s was not known to the broker any more; it is again", document["_id"])
                 await self.publish(document)

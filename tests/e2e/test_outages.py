@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from shared import subjects
 from shared.api import Evaluation, Model
 from tests.e2e.test_kills import same
 from tests.running import RunningStack
@@ -98,3 +99,18 @@ def test_streams_without_room_are_back_pressure(running: RunningStack) -> None:
     assert done.status == "completed"
     assert done.progress.scored == 4000
     assert "are not taken: the stream refuses" in logged(running, "orchestrator")
+
+
+def test_streams_that_lost_their_place_are_worked_off_from_their_beginning(
+    running: RunningStack, model: Model, undisturbed: Evaluation
+) -> None:
+    """As a nats-server that is killed on a full disk may leave them: empty, counting from 1, their consumers far ahead."""
+    running.until_ready()
+    running.endpoint.behave()
+    running.take_down("nats")
+    for stream in (subjects.JOBS, subjects.PREDICTIONS):
+        for block in (running.data / "nats/jetstream/$G/streams" / stream / "msgs").iterdir():
+            block.unlink()
+    running.bring_up("nats")
+    running.until_ready()
+    same(running, running.wait(running.evaluate("word-problems", [model], phase="test"))[0], undisturbed)
