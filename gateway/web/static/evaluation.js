@@ -2,12 +2,11 @@
 import { get, post } from "./api.js";
 import { copyWith } from "./copy.js";
 import { byId } from "./dom.js";
-import { exchange } from "./exchange.js";
+import { exchange, PARTS } from "./exchange.js";
 import { follow } from "./feed.js";
 import { clear, showProblem } from "./notice.js";
 import { say } from "./say.js";
 
-const PARTS = ["actions", "state", "tabs", "panel", "details"];
 const TYPES = ["started", "scoring", "completed", "failed", "cancelled"].map((kind) => `assay.evaluation.${kind}`);
 const ENDS = { completed: "The evaluation has completed.", failed: "The evaluation has failed.", cancelled: "The evaluation was cancelled." };
 

@@ -5,8 +5,11 @@ import { localise } from "./times.js";
 const TRIES = 8;
 const PAUSE_MS = 500;
 
+/** All parts of an evaluation's page that change. */
+export const PARTS = ["actions", "state", "tabs", "panel", "details"];
+
 let running = null;
-let again = false;
+const asked = new Set();
 
 /**
  * Exchange the elements with these ids for those of the page as it is now.
@@ -14,18 +17,18 @@ let again = false;
  * `#panel` stays where it holds something that keeps itself up to date (`data-keep`) and the same tab is still the one to show.
  */
 export function exchange(ids) {
-  if (running) {
-    again = true;
-    return running;
-  }
-  running = (async () => {
-    do {
-      again = false;
-      await once(ids);
-    } while (again);
-  })().finally(() => {
-    running = null;
-  });
+  for (const id of ids) asked.add(id);
+  running ??= (async () => {
+    try {
+      while (asked.size) {
+        const now = [...asked];
+        asked.clear();
+        await once(now);
+      }
+    } finally {
+      running = null;
+    }
+  })();
   return running;
 }
 
@@ -41,7 +44,9 @@ async function once(ids) {
   }
   const modules = await loadHead(now);
   const sameTab = root.dataset.tab === rootNow.dataset.tab;
-  for (const id of ids) {
+  // Where the evaluation itself has gone on, its parts must not tell of different states.
+  const same = ["status", "round"].every((name) => root.dataset[name] === rootNow.dataset[name]);
+  for (const id of same ? ids : PARTS) {
     const old = document.getElementById(id);
     const fresh = now.getElementById(id);
     if (!old || !fresh) continue;
