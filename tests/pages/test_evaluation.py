@@ -183,7 +183,7 @@ def test_a_long_log_is_searched_and_scrolled_with_few_elements(stack: RunningSta
     for _ in range(8):
         page.locator("#log-lines").evaluate("place => { place.scrollTop = place.scrollHeight; }")
         page.evaluate("() => new Promise(requestAnimationFrame)")
-    assert 200 < lines.count() <= 1000
+    assert 150 < lines.count() <= 1000
     drawn = shown(page)
     numbers = [int(found) for line in drawn for found in re.findall(r"(?:number |: )(\d+)", line)]
     assert numbers == list(range(numbers[0], numbers[0] + len(drawn))), "a line is missing or doubled"

@@ -5,7 +5,7 @@ import { clock } from "./loglines.js";
 
 /** Elements at most, and how many are added at a time when one scrolls to the window's edge. */
 export const MOST = 1000;
-const STEP = 200;
+const STEP = 150;
 const NEAR_PX = 400;
 const AT_END_PX = 24;
 const CUT = 1000; // characters of a line before it is opened
