@@ -159,6 +159,12 @@ def test_evaluations_follow_what_happens(visit: Visit, stack: RunningStack, rank
     expect(mine).to_have_count(0)
 
 
+def test_on_a_phone_the_tab_that_is_shown_is_in_sight(visit: Visit, stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    page = visit(width=390).go("/environments/word-problems/evaluations")
+    expect(page.locator(".tabs [aria-current]")).to_be_in_viewport(ratio=0.99)
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("tab", ["", "/phases", "/leaderboard?phase=dev", "/evaluations"])
