@@ -1,14 +1,17 @@
 """What the pages of environments say: scoring in words, errors of bundles by place, the leaderboard's order and figures."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.web.bundles import Wrong, place
+from gateway.web.environment import item_address
 from gateway.web.figures import shown
 from gateway.web.leaderboard import cell, following, ordered, with_bars
+from gateway.web.render import templates
 from gateway.web.scoring import in_words
-from shared.api import LeaderboardRow
+from shared.api import Item, LeaderboardRow
 from shared.manifest import Column
 
 SCORE = Column(key="overall_score", title="Score")
@@ -115,3 +118,31 @@ def test_figures_to_the_columns_precision() -> None:
     assert shown(0.9575, Column(key="accuracy", precision=2)) == "96%"
     assert shown(1234.56, DURATION) == "1,234.6"
     assert shown(None, DURATION) == "\u2014"
+
+
+def item_card(target: str | None) -> str:
+    """The HTML of a test case."""
+    messages = [{"role": "system", "content": "Be <b>brief</b>."}, {"role": "user", "content": "x" * 3000}]
+    return (
+        templates()
+        .from_string('{% from "items.html" import item_card with context %}{{ item_card(item, "dev") }}')
+        .render(
+            item=Item(id="1", index=4, input="x", messages=messages, target=target, metadata={"kind": "\u202etank"}),
+            environment=SimpleNamespace(slug="sums", version="0a"),
+            item_address=item_address,
+        )
+    )
+
+
+def test_a_viewer_is_told_why_there_is_no_target() -> None:
+    assert "Only a runner's or an admin's key shows it." in item_card(None)
+    assert "Only a runner" not in item_card("42")
+
+
+def test_an_item_is_text_and_a_long_one_leads_to_the_whole() -> None:
+    html = item_card("42")
+    assert "Be &lt;b&gt;brief&lt;/b&gt;." in html
+    assert "[U+202E]tank" in html
+    assert "1,001 more characters" in html
+    address = "/v1/environments/sums@0a/items?phase=dev&amp;limit=1&amp;cursor=WzNd"
+    assert f'<a href="{address}">' in html
