@@ -21,11 +21,17 @@ ARGUMENTS = (
 
 FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>{folders}<dir>/usr/share/fonts</dir><cachedir>{cache}</cachedir>
+<match target="pattern">
+<test qual="all" name="family" compare="not_eq"><string>sans-serif</string></test>
+<test qual="all" name="family" compare="not_eq"><string>serif</string></test>
+<test qual="all" name="family" compare="not_eq"><string>monospace</string></test>
+<edit name="family" mode="append_last"><string>sans-serif</string></edit>
+</match>
 <alias><family>sans-serif</family><prefer><family>Liberation Sans</family><family>DejaVu Sans</family></prefer></alias>
-<alias><family>system-ui</family><prefer><family>Liberation Sans</family><family>DejaVu Sans</family></prefer></alias>
 <alias><family>monospace</family><prefer><family>Liberation Mono</family><family>DejaVu Sans Mono</family></prefer></alias>
 </fontconfig>
 """
+"""Without the system's own rules nothing says which font `system-ui` or `sans-serif` is, and one with serifs comes first."""
 
 
 def find_chromium() -> tuple[Path, dict[str, str]]:
