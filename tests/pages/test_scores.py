@@ -194,6 +194,31 @@ def test_results_as_one_types(visit: Visit, evaluation: Evaluation, stack: Runni
     expect(page.locator("th[aria-sort]")).to_have_text("Result")
 
 
+def test_results_that_come_in_meanwhile_are_there_at_the_end(visit: Visit, stack: RunningStack) -> None:
+    """Without loading the page again, whether it had rows already or not."""
+    slug = stack.push_sample_environment()
+    model = stack.add_model("slow-80", model="sample-80", max_concurrency=2)
+    stack.endpoint.gate(closed=True)
+    stack.endpoint.behave(model="sample-80", latency_ms=400)
+    try:
+        started = stack.evaluate(slug, [model], limit=20)
+        first, second = visit(), visit()
+        page = first.go(f"/evaluations/{started[0].number}/cases")
+        expect(page.get_by_role("heading", name="No results yet")).to_be_visible()
+        stack.endpoint.gate(closed=False)
+        while stack.client.evaluations.get(started[0].id).progress.done == 0:
+            stack.endpoint.wait(requests=3)
+        other = second.go(f"/evaluations/{started[0].number}/cases")
+        assert other.locator("#evaluation[data-active]").count() == 1
+        assert 0 < other.locator("#rows tr.case").count() < 20
+        for shown in (page, other):
+            expect(shown.locator("#rows tr.case")).to_have_count(20, timeout=30_000)
+            expect(shown.get_by_role("button", name="Open test case 20", exact=True)).to_be_visible()
+    finally:
+        stack.endpoint.gate(closed=False)
+        stack.endpoint.behave(model="sample-80")
+
+
 def test_a_bad_filter_is_named(visit: Visit, evaluation: Evaluation) -> None:
     visitor = visit()
     visitor.expected = ["422"]

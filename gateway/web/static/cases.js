@@ -4,7 +4,7 @@ import { drawCase, mark, state } from "./case.js";
 import { byId, el, quiet } from "./dom.js";
 import { count, duration } from "./format.js";
 import { clear, showProblem } from "./notice.js";
-import { enliven } from "./panel.js";
+import { enliven, onChange } from "./panel.js";
 import { localise } from "./times.js";
 
 const ROWS = 50;
@@ -182,6 +182,11 @@ document.addEventListener("click", (event) => {
     byId("filter").elements.sort.value = query.get("sort") ?? "index";
     show(query);
   }
+});
+// Its status has changed: more rows may be there. What somebody has open stays.
+onChange(() => {
+  const query = new URLSearchParams(location.search);
+  if (document.getElementById("cases") && !query.has("from") && !document.querySelector(".case-row")) show(query);
 });
 // The page before is as the server draws it.
 window.addEventListener("popstate", () => location.reload());
