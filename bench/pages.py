@@ -17,7 +17,7 @@ from tests.pages.vitals import Held, Vitals
 ITEMS = 100_000
 QUICK_ITEMS = 10_000
 LINES_PER_S = 200
-"""A hundred models that are refused twice a second each."""
+"""Many times what an evaluation says at its busiest: five progress events and a few notes a second."""
 STREAM_S = 60
 LONG_LINES = 600 * LINES_PER_S
 LOOKS = 6
@@ -28,8 +28,9 @@ too. The items and results are put straight into MongoDB. *Longest task* is the 
 which counts from 50 ms on): for so long at most the page did not answer a click. *Shown* is from the click, or the address, until
 what was asked for is there.
 
-The log streams {LINES_PER_S} lines a second into an open page. Memory is JavaScript's heap and the nodes of all documents after a
-forced garbage collection."""
+The log streams {LINES_PER_S} lines a second into an open page, many times what an evaluation says. Memory is JavaScript's heap and the nodes of
+all documents after a forced garbage collection. The page draws some hundred lines and holds the texts of the newest 200,000, to be
+searched and copied: what the heap grows by."""
 
 LONG_WHAT = "The same page with a log that streams for ten minutes, at the same rate."
 
