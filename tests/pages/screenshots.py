@@ -4,6 +4,7 @@ Four of them, as small PNGs, go to `docs/screenshots/`, where the README shows t
 """
 
 import argparse
+import re
 import sys
 import tempfile
 import time
@@ -83,16 +84,18 @@ class Busy:
 
 
 def names_of(busy: Busy) -> dict[str, str]:
-    """Addresses by what the picture is called."""
-    addresses = busy.seed.addresses()
-    return {
-        address.strip("/").replace("/", "-").replace("?", "-").replace("&", "-") or "hub": address
-        for address in addresses
-    }
+    """Addresses by what the picture is called: the same in every run."""
+    found: dict[str, str] = {}
+    for address in busy.seed.addresses():
+        name = re.sub(r"[^a-z0-9_]+", "-", address.replace(busy.seed.model, "model").lower()).strip("-")
+        found[name or "hub"] = address
+    return found
 
 
 def take(page: Page, path: Path, *, whole: bool = True) -> None:
     page.wait_for_load_state("networkidle")
+    # No scrollbar is drawn here, and a strip that is kept free for one would look like a mistake.
+    page.evaluate("document.documentElement.style.scrollbarGutter = 'auto'")
     page.screenshot(path=path, full_page=whole, animations="disabled")
 
 
