@@ -29,7 +29,7 @@ which counts from 50 ms on): for so long at most the page did not answer a click
 what was asked for is there.
 
 The log streams {LINES_PER_S} lines a second into an open page, many times what an evaluation says. Memory is JavaScript's heap and the nodes of
-all documents after a forced garbage collection. The page draws some hundred lines and holds the texts of the newest 200,000, to be
+all documents after a forced garbage collection. The page draws some hundred lines and holds the texts of the newest 50,000, to be
 searched and copied: what the heap grows by."""
 
 LONG_WHAT = "The same page with a log that streams for ten minutes, at the same rate."

@@ -15,9 +15,9 @@ const RANK = { info: 0, warning: 1, error: 2 };
 export const TEXT = 10_000;
 
 /** Lines held at most, and characters: beyond either the oldest are let go, so that a page open for days does not grow. */
-export const HELD = 200_000;
-export const HELD_CHARS = 32_000_000;
-const LET_GO = 10_000; // at once, since it moves all that stay
+export const HELD = 50_000;
+export const HELD_CHARS = 16_000_000;
+const LET_GO = 5_000; // at once, since it moves all that stay
 
 /** The line of an event: `{at (ms), level, kind, text}`. */
 export function lineOf(event) {
