@@ -25,7 +25,7 @@ def patience(model: Document | None, evaluation: Document, now: datetime, wait_s
     own = evaluation.get("unreachable_wait_s")
     limit = timedelta(seconds=wait_s if own is None else own)
     if now - since < limit:
-        until = (since + limit).isoformat(timespec="seconds")
+        until = f"{since + limit:%Y-%m-%d %H:%M:%S} UTC"
         return Patience(
             waits=True, message=f"Waiting for model {model['name']} until {until}: {model['status_detail']}"
         )

@@ -34,7 +34,7 @@ def test_a_model_that_is_gone_is_not_waited_for() -> None:
 def test_waiting_says_until_when_and_why() -> None:
     found = patience(model(), evaluation(), after(9.9), 10)
     assert (found.waits, found.over) == (True, False)
-    assert found.message == "Waiting for model m until 2026-01-02T12:00:10+00:00: connection refused"
+    assert found.message == "Waiting for model m until 2026-01-02 12:00:10 UTC: connection refused"
 
 
 def test_waiting_ends() -> None:
