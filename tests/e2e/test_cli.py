@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -126,7 +127,9 @@ def test_the_demo_evaluates_all_models_and_stops_everything(tmp_path: Path) -> N
 @pytest.mark.timeout(200)
 def test_an_interrupted_demo_stops_everything(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "assay.demo", "--folder", str(tmp_path / "demo")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as demo:
+    # A shell's background jobs, the suite among them, ignore SIGINT, and so would what they start.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=heard) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
             if line.startswith("Evaluating"):

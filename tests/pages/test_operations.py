@@ -27,6 +27,8 @@ SHIFTS = """() => {
 def test_numbers_move_without_a_reload_and_nothing_shifts(visit: Visit, stack: RunningStack) -> None:
     stack.push_sample_environment()
     model = stack.add_model("sample-95", max_concurrency=8)
+    # Slow enough that it still goes on when the numbers have moved: a row that goes away does move what is below.
+    stack.endpoint.behave(latency_ms=500)
     stack.endpoint.gate(closed=True)
     try:
         (evaluation,) = stack.evaluate("word-problems", [model], phase="test")
@@ -46,6 +48,7 @@ def test_numbers_move_without_a_reload_and_nothing_shifts(visit: Visit, stack: R
     expect(page.locator("#rate")).not_to_have_text("0.0")
     expect(page.locator("#waiting")).not_to_have_text(waiting)
     assert sum(page.evaluate("window.shifts")) < 0.01
+    stack.endpoint.behave()
     stack.wait([evaluation])
     expect(row).to_have_count(0)
     expect(page.locator("#events li").filter(has_text="evaluation.completed").first).to_contain_text(
