@@ -17,6 +17,7 @@ demo: $(STAMP) ## evaluate the sample models on the sample environment and show 
 	@$(BIN)/python -m assay.demo
 
 test: lint ## lint and the whole test suite, several files at once
+	@$(BIN)/python -m tests.pages.chromium
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(STAMP) ## lint, format and type checks

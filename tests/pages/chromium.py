@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from deploy.embedded.errors import StackError
 from deploy.embedded.parts import debian_package
 
 NAMES = ("chromium", "google-chrome", "google-chrome-stable")
@@ -52,3 +54,10 @@ def find_chromium() -> tuple[Path, dict[str, str]]:
         "FONTCONFIG_FILE": str(fonts),
     }
     return folder / "usr/lib/chromium/chromium", environment
+
+
+if __name__ == "__main__":  # before the tests, none of which is to wait for a download
+    try:
+        find_chromium()
+    except StackError as error:
+        sys.exit(str(error))
