@@ -130,7 +130,7 @@ def debian_package(package: str, say: Say, *, with_dependencies: bool) -> Path:
         return home
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise StackError(f"no {package}: not on PATH, and this is no Debian or Ubuntu. Install it, {INSTEAD}")
-    say(f"getting Debian's {package} into {home} (a few MB, the system stays as it is)")
+    say(f"getting Debian's {package} into {home} (the system stays as it is)")
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as folder:
         unpacked = Path(folder) / "root"
