@@ -47,7 +47,7 @@ NEXT = """
 Evaluate your own endpoint next:
 
   export PATH="$PWD/.venv/bin:$PATH"
-  make up
+  make up      # the pages are at http://127.0.0.1:8080
   assay env push environments/word-problems
 
   # Ollama
