@@ -12,6 +12,8 @@ import pytest
 from tests.e2e.test_kills import same
 from tests.running import RunningStack
 
+pytestmark = pytest.mark.timeout(300)  # a stack of its own, a minute of recovery, on a machine that others use
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
