@@ -123,7 +123,11 @@ class Gate:
         now = time.monotonic()
         until = now + seconds
         room = max(1, int(ROOM_SHARE * self._in_flight()))
-        self._room = room if self._room is None else min(room, self._room)
+        if self._room is None:
+            self._room = room
+        elif now < self._hold_until:
+            self._room = min(room, self._room)
+        # Else it is refused again beside no more than that: lower goes the model's limit, or refusals at random would end at one call.
         if until <= self._hold_until + 0.1:
             return False
         self._hold_until = until

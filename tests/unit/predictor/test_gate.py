@@ -166,3 +166,23 @@ async def test_after_a_pause_no_more_calls_begin_than_were_served_beside_those_r
         await asyncio.gather(*waiting)
     assert entered == 16
     assert not gate.shut
+
+
+async def test_refusals_that_come_again_and_again_do_not_shrink_the_room_to_one_call() -> None:
+    under_way = 10
+    gate = Gate(lambda: under_way)
+
+    async def call() -> None:
+        nonlocal under_way
+        await gate.enter(never)
+        under_way += 1
+
+    async with asyncio.timeout(5):
+        for _ in range(5):
+            gate.hold(0.01)
+            under_way = 0
+            waiting = [asyncio.create_task(call()) for _ in range(12)]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            assert under_way == 9
+            gate.abandon()
+            await asyncio.gather(*waiting, return_exceptions=True)
