@@ -40,12 +40,13 @@ LEVELS = {"failed": "error", "cancelled": "warning"}
 
 @dataclass(frozen=True)
 class Line:
-    """`level` is info, warning or error; `progress` says whether it is one of many that only count."""
+    """`level` is info, warning or error; `progress` says whether it is one of many that only count; `cursor` is the event's."""
 
     at: datetime
     level: str
     message: str
     progress: bool = False
+    cursor: str = "0"
 
 
 def line_of(event: dict[str, Any]) -> Line:
@@ -56,7 +57,7 @@ def line_of(event: dict[str, Any]) -> Line:
     if kind in SAYS:
         message = f"{SAYS[kind]}: {message}" if message else SAYS[kind]
     level = LEVELS.get(kind) or str(data.get("level", "info"))
-    return Line(datetime.fromisoformat(event["time"]), level, message, kind == "progress")
+    return Line(datetime.fromisoformat(event["time"]), level, message, kind == "progress", event.get("cursor", "0"))
 
 
 async def last_lines(parts: Parts, evaluation: Evaluation) -> list[Line]:

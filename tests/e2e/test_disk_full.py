@@ -31,11 +31,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def fill(disk: Path) -> Path:
     filling = disk / "filling"
-    with filling.open("wb") as file:
+    with filling.open("wb", buffering=0) as file:  # a buffer that is not empty would be written again by closing
         try:
             while True:
                 file.write(b"x" * 65536)
-                file.flush()
         except OSError:
             return filling
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from shared.settings import Settings
 from tests.pages.large import Log, insert_large, insert_running, settings_of
@@ -165,3 +165,37 @@ def test_scrolling_up_stops_following(visit: Visit, log: tuple[int, Log]) -> Non
     latest.click()
     until_line(page, writer.lines - 1)
     expect(latest).to_be_hidden()
+
+
+def test_scrolling_up_before_the_feed_has_come(visit: Visit, log: tuple[int, Log]) -> None:
+    """What the server rendered can be read: the same lines out of the feed take its place under the reader's eyes."""
+    number, writer = log
+    writer.write(2_000).result()
+    window = visit()
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+    released = False
+
+    def hold(socket: WebSocketRoute) -> None:
+        def pass_on(message: str | bytes) -> None:
+            if released:
+                socket.send(message)
+            else:
+                held.append((socket, message))
+
+        socket.connect_to_server().on_message(pass_on)
+
+    window.page.route_web_socket(re.compile("/events/ws"), hold)
+    page = window.go(f"/evaluations/{number}/log")
+    until_line(page, 1_999)
+    frame = page.get_by_role("log")
+    frame.hover()
+    page.mouse.wheel(0, -1_000)
+    expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
+    read = frame.evaluate(LINE_IN_THE_MIDDLE)
+    released = True
+    for socket, message in held:
+        socket.send(message)
+    expect(page.locator("#log-count")).to_have_text("2,021 lines")
+    assert frame.evaluate(LINE_IN_THE_MIDDLE) == read
+    page.mouse.wheel(0, -100_000)
+    expect(frame).to_contain_text("Line 1400:")

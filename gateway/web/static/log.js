@@ -26,6 +26,8 @@ function start(root) {
   let frame = 0;
   let rest = 0;
   let unseen = 0; // lines that came since the end was left
+  const renderedTo = Number(root.dataset.renderedTo); // the cursor of the last line that the server rendered
+  let known = 0; // lines that came up to that one
   let begun = false;
   let toSay = "";
   let cursor = "0";
@@ -48,11 +50,14 @@ function start(root) {
     waiting = [];
     const before = lines.shown.length;
     const gone = lines.add(came);
-    if (!view.following) unseen += lines.shown.length + gone - before;
-    if (begun) view.grown(gone);
-    else {
+    if (begun) {
+      if (!view.following) unseen += lines.shown.length + gone - before;
+      view.grown(gone);
+    } else if (Number(cursor) >= renderedTo) {
+      // Not before: whoever reads what the server rendered would be moved away from it.
       begun = true;
-      view.reset(); // in place of the lines that the server rendered
+      if (!view.following) unseen = lines.count - known;
+      view.take(known - lines.dropped);
     }
     if (lastProgress) progress.show(lastProgress);
     lastProgress = null;
@@ -60,6 +65,7 @@ function start(root) {
 
   function onEvent(event) {
     cursor = event.cursor;
+    if (Number(cursor) <= renderedTo) known += 1;
     const line = lineOf(event);
     waiting.push(line);
     if (line.kind === "progress") lastProgress = event;
@@ -75,6 +81,7 @@ function start(root) {
   }
 
   const filter = () => {
+    begun = true;
     lines.filter(level.value, search.value.trim());
     view.reset();
   };

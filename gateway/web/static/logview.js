@@ -52,6 +52,18 @@ export class LogView {
     this.#onMove();
   }
 
+  /** Take over from lines that stand in the place already, the last of them being that before `to`; what is read stays where it is. */
+  take(to) {
+    const rows = [...this.#place.querySelectorAll(".line")];
+    if (this.following || rows.length === 0 || to < rows.length || this.#lines.filtered) return this.reset();
+    const { top } = this.#place.getBoundingClientRect();
+    const first = rows.findIndex((row) => row.getBoundingClientRect().bottom > top);
+    const before = rows[first].getBoundingClientRect().top;
+    this.#draw(to - rows.length, to);
+    this.#place.scrollTop += this.#place.children[first].getBoundingClientRect().top - before;
+    this.#onMove();
+  }
+
   /** Lines were added, and `gone` let go of at the beginning. */
   grown(gone) {
     if (gone > this.#from) return this.reset();
