@@ -31,12 +31,18 @@ class Request(BaseModel):
 
 
 class PhaseInfo(BaseModel):
+    """`items_sha256` is the content hash of its items: that of equal items is the same, whatever files they came in."""
+
     name: str
     description: str = ""
     items: int
+    items_sha256: str | None = None
     start: datetime | None = None
     end: datetime | None = None
     max_submissions: int | None = None
+    max_submissions_per_day: int | None = None
+    execution_time_limit_s: float | None = None
+    hide_targets: bool = False
 
 
 class VersionInfo(BaseModel):
@@ -243,6 +249,8 @@ class EvaluationCreate(Request):
     samples_per_item: int = Field(default=1, ge=1, le=1000)
     params: Generation = Generation()
     priority: int = Field(default=1, ge=1, le=100)
+    judge: str | None = Field(default=None, max_length=200)
+    """The id of the model that judges, where the environment's scorer is `judge`; by default the one that its manifest names."""
     unreachable_wait_s: float | None = Field(default=None, ge=0, le=30 * 86400)
     """How long to wait for a model that is unreachable; by default what the deployment says (ASSAY_UNREACHABLE_WAIT_S)."""
 

@@ -5,7 +5,7 @@ Unknown keys are refused: a misspelt key that is ignored gives wrong scores in s
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -25,7 +25,10 @@ class Strict(BaseModel):
 
 
 class Fields(Strict):
-    """Which columns of the data hold an item's parts. Without `id`, an item's id is its row number from 1."""
+    """Which columns of the data hold an item's parts. Without `id`, an item's id is its row number from 1.
+
+    Where the scoring needs no target (see `Scored.needs_target`) the column may be missing, and the target is empty.
+    """
 
     id: str | None = None
     input: str = "input"
@@ -33,7 +36,12 @@ class Fields(Strict):
 
 
 class Phase(Strict):
-    """A named part of the environment with its own data. Times without an offset are UTC."""
+    """A named part of the environment with its own data. Times without an offset are UTC.
+
+    `max_submissions` and `max_submissions_per_day` count a model's evaluations in it, over all versions; a day is one of UTC.
+    `execution_time_limit_s` is how long the predictions of an evaluation may take, and its scoring program. With `hide_targets` the gold
+    answers are shown to nobody who may not register environments, and stand in no file.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}$")
     description: str = ""
@@ -42,6 +50,9 @@ class Phase(Strict):
     start: UtcDatetime | None = None
     end: UtcDatetime | None = None
     max_submissions: int | None = Field(default=None, ge=1)
+    max_submissions_per_day: int | None = Field(default=None, ge=1)
+    execution_time_limit_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    hide_targets: bool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -85,34 +96,50 @@ class Generation(BaseModel):
     seed: int | None = None
 
 
-class NumericScoring(Strict):
+class Scored(Strict):
+    """What every way of scoring says of itself."""
+
+    needs_target: ClassVar[bool] = True
+    """Whether an item without a gold answer is refused."""
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        """Columns of an item that its scorer needs beside the target; they travel with each sample as `hints`."""
+        return ()
+
+
+class NumericScoring(Scored):
     """The last number of the answer, compared exactly; `tolerance` > 0 allows an absolute difference."""
 
     scorer: Literal["numeric"]
     tolerance: float = Field(default=0, ge=0, allow_inf_nan=False)
 
 
-class ExactMatchScoring(Strict):
+class ExactMatchScoring(Scored):
     scorer: Literal["exact_match"]
     ignore_case: bool = False
     ignore_punctuation: bool = False
 
 
-class ContainsScoring(Strict):
+class ContainsScoring(Scored):
     """Correct where the answer contains the target."""
 
     scorer: Literal["contains"]
     ignore_case: bool = True
 
 
-class ChoiceScoring(Strict):
+class ChoiceScoring(Scored):
     """`choices` names the column that holds an item's choices (a list of texts); the target is a letter, a text of one, or a 0-based index."""
 
     scorer: Literal["choice"]
     choices: str = "choices"
 
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        return (self.choices,)
 
-class RegexScoring(Strict):
+
+class RegexScoring(Scored):
     """The pattern's first group (or whole match) of the `which` match is the prediction and must equal the target.
 
     Without `pattern`, the target itself is the pattern, and the answer is correct where it matches.
@@ -124,30 +151,227 @@ class RegexScoring(Strict):
     ignore_case: bool = False
 
 
-class F1Scoring(Strict):
+class F1Scoring(Scored):
     """Token F1 as SQuAD computes it; correct from `threshold` on."""
 
     scorer: Literal["f1"]
     threshold: float = Field(default=1.0, gt=0, le=1)
 
 
+class RougeScoring(Scored):
+    """ROUGE F-measures; `variant` is the one that ranks, and correct from `threshold` on. `references` names a column with a list of
+    further gold answers, of which the best counts."""
+
+    scorer: Literal["rouge"]
+    variant: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL"
+    stemmer: bool = False
+    references: str | None = None
+    threshold: float = Field(default=0.5, gt=0, le=1)
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        return () if self.references is None else (self.references,)
+
+
+class BleuScoring(Scored):
+    """BLEU, a sentence's for an item and the corpus's for the evaluation, both in 0..1; correct from `threshold` on.
+
+    `tokenize` is one of sacrebleu's tokenizers; `references` as for `rouge`.
+    """
+
+    scorer: Literal["bleu"]
+    tokenize: Literal["13a", "char", "intl", "none", "zh"] = "13a"
+    lowercase: bool = False
+    references: str | None = None
+    threshold: float = Field(default=0.5, gt=0, le=1)
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        return () if self.references is None else (self.references,)
+
+
+class MathScoring(Scored):
+    """The answer's last mathematical expression is equivalent to the target's: LaTeX, plain numbers, sets, intervals, equations."""
+
+    scorer: Literal["math"]
+    time_limit_s: float = Field(default=5.0, gt=0, le=60)
+
+
+class JsonScoring(Scored):
+    """The answer is JSON that fits `schema` (a JSON Schema) and whose `fields` (all of the target's, where none are named) equal the target's.
+
+    Without a target only the schema counts. `fields` are JSON Pointers, or names of the top level.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, serialize_by_alias=True)
+    needs_target: ClassVar[bool] = False
+
+    scorer: Literal["json"]
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    fields: list[str] | None = Field(default=None, min_length=1)
+    tolerance: float = Field(default=0, ge=0, allow_inf_nan=False)
+    threshold: float = Field(default=1.0, gt=0, le=1)
+
+
+class CodeScoring(Scored):
+    """The answer is a program that passes an item's unit tests, run in the sandbox; HumanEval's form.
+
+    `tests` names the column with the test code, which defines `check(candidate)` where `entry_point` (a column, too) names the
+    function under test, and else fails by raising. `prompt` names the column with the code that the answer continues, if it does.
+    """
+
+    needs_target: ClassVar[bool] = False
+
+    scorer: Literal["code"]
+    language: Literal["python"] = "python"
+    tests: str = "test"
+    entry_point: str | None = "entry_point"
+    prompt: str | None = None
+    time_limit_s: float = Field(default=10.0, gt=0, le=300)
+    memory_mb: int = Field(default=512, ge=64, le=8192)
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        return tuple(column for column in (self.tests, self.entry_point, self.prompt) if column is not None)
+
+
+class JudgePairwise(Strict):
+    """The answer is put beside another one, in the column `against`; with `swap` twice, in both orders, and a win is one in both."""
+
+    against: str
+    swap: bool = True
+
+
+class JudgeScoring(Scored):
+    """A judge model gives each answer a score by a rubric.
+
+    `rubric` is a Jinja template over the item's columns in `columns`, `input`, `target` and `output` (pairwise: `output_a`, `output_b`).
+    The judge ends with its verdict, read by `pattern`'s first group in its last match: a number of `scale`, scaled to 0..1, or pairwise
+    `A`, `B` or `tie`. `model` is the judge's name, where the evaluation does not say which.
+    """
+
+    needs_target: ClassVar[bool] = False
+
+    scorer: Literal["judge"]
+    rubric: str = Field(min_length=1, max_length=100_000)
+    system: str | None = None
+    columns: list[str] = []
+    scale: tuple[float, float] = (0.0, 10.0)
+    pattern: str = Field(default=r"(?i)verdict:\s*\**\[*\s*(-?[0-9]+(?:\.[0-9]+)?|A|B|tie)", max_length=10_000)
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    pairwise: JudgePairwise | None = None
+    model: str | None = None
+    generation: Generation = Generation(temperature=0)
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        against = () if self.pairwise is None else (self.pairwise.against,)
+        return tuple(dict.fromkeys((*self.columns, *against)))
+
+    @model_validator(mode="after")
+    def _scaled(self) -> Self:
+        if not self.scale[0] < self.scale[1]:
+            raise ValueError("scale must be [lowest, highest]")
+        return self
+
+
+class ProgramScoring(Scored):
+    """A scoring program of the bundle, run in the sandbox when all predictions are there: Codabench's contract.
+
+    `program` is its folder (or zip), with `metadata.yaml` or `metadata`; `reference` the folder (or zip) that it finds in `input/ref`.
+    `files` also gives it a file an item in `input/res`. `item_scorer` compares each answer with its target beforehand, for the list of
+    test cases; the scores are the program's.
+    """
+
+    needs_target: ClassVar[bool] = False
+
+    scorer: Literal["program"] = "program"
+    program: str = Field(min_length=1)
+    reference: str | None = None
+    files: bool = False
+    item_scorer: "ItemScoring | None" = None
+    time_limit_s: float = Field(default=600.0, gt=0, le=86_400)
+    memory_mb: int = Field(default=2048, ge=64, le=65_536)
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        return () if self.item_scorer is None else self.item_scorer.item_columns
+
+
+ItemScoring = Annotated[
+    NumericScoring
+    | ExactMatchScoring
+    | ContainsScoring
+    | ChoiceScoring
+    | RegexScoring
+    | F1Scoring
+    | RougeScoring
+    | BleuScoring
+    | MathScoring
+    | JsonScoring
+    | CodeScoring,
+    Field(discriminator="scorer"),
+]
+"""Each answer by itself, in the scorer."""
+
 Scoring = Annotated[
-    NumericScoring | ExactMatchScoring | ContainsScoring | ChoiceScoring | RegexScoring | F1Scoring,
+    NumericScoring
+    | ExactMatchScoring
+    | ContainsScoring
+    | ChoiceScoring
+    | RegexScoring
+    | F1Scoring
+    | RougeScoring
+    | BleuScoring
+    | MathScoring
+    | JsonScoring
+    | CodeScoring
+    | JudgeScoring
+    | ProgramScoring,
     Field(discriminator="scorer"),
 ]
 
+ProgramScoring.model_rebuild()
+
+
+class Computed(Strict):
+    """A column made of other columns of the same row; empty where one of them is."""
+
+    operation: Literal["avg", "min", "max", "sum"]
+    of: list[str] = Field(min_length=1)
+
 
 class Column(Strict):
-    """A leaderboard column over a metric. `sorting` is the direction in which better comes first."""
+    """A leaderboard column over a metric, or `computed` of other columns. `sorting` is the direction in which better comes first."""
 
     key: str = Field(min_length=1)
     title: str | None = None
     sorting: Literal["desc", "asc"] = "desc"
     precision: int = Field(default=4, ge=0, le=10)
+    computed: Computed | None = None
+    hidden: bool = False
+
+
+SubmissionRule = Literal["all", "add", "add_and_delete", "force_last", "force_best"]
+"""Which of a model's evaluations stand on the leaderboard, by Codabench's rules: all; only those that somebody put there, which may be
+taken off again (`add_and_delete`) or not (`add`), one a model; or always its last, or its best by the first column."""
 
 
 class Leaderboard(Strict):
     columns: list[Column] = Field(default_factory=lambda: [Column(key="overall_score", title="Score")], min_length=1)
+    submission_rule: SubmissionRule = "all"
+
+    @model_validator(mode="after")
+    def _computable(self) -> Self:
+        keys = [column.key for column in self.columns]
+        if len(set(keys)) < len(keys):
+            raise ValueError("the keys of columns must differ")
+        plain = [column.key for column in self.columns if column.computed is None]
+        for column in self.columns:
+            for key in column.computed.of if column.computed else ():
+                if key not in plain:
+                    raise ValueError(f"column {column.key!r} is computed of {key!r}, which is no column over a metric")
+        return self
 
 
 class Manifest(Strict):
@@ -164,6 +388,13 @@ class Manifest(Strict):
     scoring: Scoring
     leaderboard: Leaderboard = Leaderboard()
     dataset: bool = True
+
+    @field_validator("scoring", mode="before")
+    @classmethod
+    def _program_names_itself(cls, scoring: Any) -> Any:
+        if isinstance(scoring, dict) and "program" in scoring and "scorer" not in scoring:
+            return {"scorer": "program", **scoring}
+        return scoring
 
     @field_validator("phases")
     @classmethod

@@ -5,12 +5,19 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from shared.manifest import (
+    BleuScoring,
     ChoiceScoring,
+    CodeScoring,
     ContainsScoring,
     ExactMatchScoring,
     F1Scoring,
+    JsonScoring,
+    JudgeScoring,
+    MathScoring,
     NumericScoring,
+    ProgramScoring,
     RegexScoring,
+    RougeScoring,
     Scoring,
 )
 
@@ -77,11 +84,64 @@ def _comparison(scoring: Scoring) -> tuple[str, str]:
                 if threshold == 1
                 else f"It counts as correct from an F1 of {threshold:g} on.",
             )
+        case RougeScoring(variant=variant, threshold=threshold):
+            return (
+                "The words of the answer are compared with those of the target: ROUGE, as Google's rouge_score computes it.",
+                f"It counts as correct from a {variant} of {threshold:g} on.",
+            )
+        case BleuScoring(threshold=threshold):
+            return (
+                "The words of the answer are compared with those of the target: BLEU, as sacrebleu computes it.",
+                f"It counts as correct from a sentence's BLEU of {threshold:g} on.",
+            )
+        case MathScoring():
+            return (
+                "The last mathematical expression of the answer is taken, be it LaTeX or plain text.",
+                "It is correct if it is equivalent to the target.",
+            )
+        case JsonScoring(threshold=threshold):
+            return (
+                "The JSON value in the answer is taken.",
+                "It is correct if it fits the schema and all its fields are right."
+                if threshold == 1
+                else f"It is correct if it fits the schema and at least {threshold:.0%} of its fields are right.",
+            )
+        case CodeScoring():
+            return (
+                "The code in the answer is taken, and run in a sandbox with the item's unit tests.",
+                "It is correct if it passes all of them.",
+            )
+        case JudgeScoring(pairwise=None, threshold=threshold):
+            return (
+                "Another model judges each answer by the environment's rubric.",
+                f"It counts as correct from {threshold:g} on, of a scale that goes from 0 to 1.",
+            )
+        case JudgeScoring():
+            return (
+                "Another model compares each answer with the one that the item has, by the environment's rubric.",
+                "It is correct if the judge prefers it.",
+            )
+        case ProgramScoring():
+            return (
+                "When all answers are there, the environment's own scoring program reads them.",
+                "What is right, and what the scores are, is what it says.",
+            )
 
 
 def _score(scoring: Scoring) -> str:
-    if isinstance(scoring, F1Scoring):
-        return "The score is the mean F1 of all answers that the model was asked for."
+    match scoring:
+        case F1Scoring():
+            return "The score is the mean F1 of all answers that the model was asked for."
+        case RougeScoring(variant=variant):
+            return f"The score is the mean {variant} of all answers that the model was asked for."
+        case BleuScoring():
+            return "The score is the BLEU of all answers together."
+        case JudgeScoring(pairwise=None):
+            return "The score is the mean of what the judge gave."
+        case JudgeScoring():
+            return "The score is the share of comparisons that were won, a tie counting half."
+        case ProgramScoring():
+            return "The score is the program's, by the first column of the leaderboard."
     return "The score is the share of correct answers among all that the model was asked for. An empty answer is wrong."
 
 

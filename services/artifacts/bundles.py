@@ -3,6 +3,7 @@
 `read_bundle` is for a worker process (see `inspection.py`): it blocks, and what it reads is hostile.
 """
 
+import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -58,14 +59,15 @@ class Limits:
 class Bundle:
     """A bundle in which everything is right.
 
-    `version` is the content's hash, `phases` are (name, items) in the manifest's order; the items of phase `n` are in
-    `items-<n>.jsonl` in the `out` folder. `warnings` are for information.
+    `version` is the content's hash, `phases` are (name, items) in the manifest's order, `items_sha256` (hex) what those hold; the items of
+    phase `n` are in `items-<n>.jsonl` in the `out` folder. `warnings` are for information.
     """
 
     version: str
     manifest: Manifest
     overview: str
     phases: list[tuple[str, int]]
+    items_sha256: list[str]
     warnings: list[str]
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class Bundle:
 def read_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     """Validate the zip `archive`; unpacks it into `out/bundle`, writes `out/items-<phase index>.jsonl`.
 
-    A line of that is `{index, line, item_id, input, messages: [{role, content}], target, hints, metadata}`: `index` from 0, `line`
+    A line of that is `{line, index, item_id, input, messages: [{role, content}], target, hints, metadata}`: `index` from 0, `line`
     where it is in its file (see `Row`), `input` the column as text (chat messages as JSON), `hints` what the scorer needs beside
     `target`, `metadata` all other columns.
 
@@ -98,11 +100,13 @@ def read_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     manifest = read_manifest(folder / MANIFEST, limits.max_manifest_bytes, problems)
     reading = _Reading(manifest, folder, out, limits, problems, set(digests))
     overview = reading.overview()
-    phases = [(phase.name, reading.phase(index, phase)) for index, phase in enumerate(manifest.phases)]
+    phases = [reading.phase(index, phase) for index, phase in enumerate(manifest.phases)]
     problems.raise_any()
     unused = sorted(reading.files - reading.used)
     warnings = [f"{name}: nothing in {MANIFEST} refers to it" for name in unused[:20]]
-    return Bundle(content_version(digests), manifest, overview, phases, warnings)
+    counts = [(phase.name, items) for phase, (items, _) in zip(manifest.phases, phases, strict=True)]
+    sha256s = [sha256 for _, sha256 in phases]
+    return Bundle(content_version(digests), manifest, overview, counts, sha256s, warnings)
 
 
 def _sources(prompt: Prompt) -> list[Source]:
@@ -110,6 +114,16 @@ def _sources(prompt: Prompt) -> list[Source]:
         return [Source(["prompt", "messages", n, "content"], m.role, m.content) for n, m in enumerate(prompt.messages)]
     system = [Source(["prompt", "system"], "system", prompt.system)] if prompt.system else []
     return [*system, Source(["prompt", "template"], "user", prompt.template or "")]
+
+
+def _as_it_is(value: Any) -> Any:
+    if value is None:
+        raise ValueError("holds null; the scorer needs a value")
+    return value
+
+
+_HINTS: dict[type, Callable[[Any], Any]] = {ChoiceScoring: choices_of}
+"""How a column that the scorer needs is read, where not any value will do."""
 
 
 class _Reading:
@@ -150,11 +164,11 @@ class _Reading:
             self.problems.add([self.manifest.overview], f"is not UTF-8: byte at position {error.start + 1}")
             return ""
 
-    def phase(self, index: int, phase: Phase) -> int:
-        """Write the phase's items; gives how many there are."""
+    def phase(self, index: int, phase: Phase) -> tuple[int, str]:
+        """Write the phase's items; gives how many there are, and the sha256 (hex) of what they hold."""
         path = self._file(phase.data, ["phases", index, "data"])
         if path is None:
-            return 0
+            return 0, ""
         with (self.out / f"items-{index}.jsonl").open("wb") as target:
             items = _PhaseItems(self, phase, path, Ids(self.out / f"ids-{index}.sqlite"))
             for row in read_rows(path, self.limits.max_line_bytes):
@@ -168,7 +182,7 @@ class _Reading:
                     self._write(items.read(row), target)
         if not items.count:
             self.problems.add([phase.data], "has no items")
-        return items.count
+        return items.count, items.digest.hexdigest()
 
     def _file(self, name: str, loc: list[str | int]) -> Path | None:
         # Only what was unpacked is looked up, so no path leads out of the bundle.
@@ -196,6 +210,7 @@ class _PhaseItems:
         self.phase = phase
         self.unit = unit(path)
         self.count = 0
+        self.digest = hashlib.sha256()
         self._ids = ids
         self._absent: Counter[str] = Counter()
         self._renders = True
@@ -210,11 +225,15 @@ class _PhaseItems:
         fields, scoring = self.phase.fields, self.reading.manifest.scoring
         item_id = str(index + 1) if fields.id is None else self._id(row, fields.id)
         text = self._column(row, fields.input, "fields.input", input_text)
-        target = self._column(row, fields.target, "fields.target", target_text)
-        hints: dict[str, list[str] | None] = {}
-        if isinstance(scoring, ChoiceScoring):
-            hints[scoring.choices] = self._column(row, scoring.choices, "scoring.choices", choices_of)
-        if item_id is None or text is None or target is None or None in hints.values():
+        if scoring.needs_target or row.values.get(fields.target) is not None:
+            target = self._column(row, fields.target, "fields.target", target_text)
+        else:
+            target = ""
+        hints = {
+            column: self._column(row, column, "scoring", _HINTS.get(type(scoring), _as_it_is))
+            for column in scoring.item_columns
+        }
+        if item_id is None or text is None or target is None or any(hint is None for hint in hints.values()):
             return None
         named = {"id": item_id, "input": row.values[fields.input], "target": target}
         messages = self._messages(row, named)
@@ -222,8 +241,8 @@ class _PhaseItems:
             return None
         parts = {fields.id, fields.input, fields.target, *hints}
         item = {
-            "index": index,
             "line": row.line,
+            "index": index,
             "item_id": item_id,
             "input": text,
             "messages": messages,
@@ -287,4 +306,6 @@ class _PhaseItems:
                 most = f"at most {limits.max_job_bytes:,} are taken"
                 self.refuse(line, None, f"the prompt, target and choices have {size:,} bytes as JSON; {most}")
                 return None
+        # Without `line`, which stands first: the same items are the same whatever file they came in.
+        self.digest.update(whole[whole.index(b",") :])
         return whole

@@ -144,7 +144,6 @@ class Registration:
 
 def _document(reference: str, bundle: Bundle) -> Document:
     manifest = bundle.manifest
-    counts = dict(bundle.phases)
     return {
         "_id": reference,
         "slug": manifest.slug,
@@ -158,12 +157,16 @@ def _document(reference: str, bundle: Bundle) -> Document:
             {
                 "name": phase.name,
                 "description": phase.description,
-                "items": counts[phase.name],
+                "items": items,
+                "items_sha256": sha256,
                 "start": phase.start,
                 "end": phase.end,
                 "max_submissions": phase.max_submissions,
+                "max_submissions_per_day": phase.max_submissions_per_day,
+                "execution_time_limit_s": phase.execution_time_limit_s,
+                "hide_targets": phase.hide_targets,
             }
-            for phase in manifest.phases
+            for phase, (_, items), sha256 in zip(manifest.phases, bundle.phases, bundle.items_sha256, strict=True)
         ],
         "created_at": datetime.now(UTC),
     }

@@ -72,7 +72,7 @@ def test_a_manifest_that_is_not_utf8(tmp_path: Path) -> None:
             "line 10: unknown key 'colour'; the keys here are id, input, target",
         ),
         ("numeric", "numerik", ["scoring", "scorer"], "line 14: unknown scorer 'numerik'; did you mean 'numeric'?"),
-        ("scorer: numeric", "{}", ["scoring", "scorer"], "line 13: scorer is missing; scorer is one of choice,"),
+        ("scorer: numeric", "{}", ["scoring", "scorer"], "line 13: scorer is missing; scorer is one of bleu,"),
         ("title: Sums\n", "", ["title"], "title is missing"),
         ("    target: answer\n", "    target: [a]\n", ["phases", 0, "fields", "target"], "line 12: Input should be a"),
         ("slug: sums", "slug: My Sums", ["slug"], "line 1: String should match pattern"),
