@@ -69,18 +69,20 @@ class PromptMessage(Strict):
 
 
 class Prompt(Strict):
-    """Either `template` (the user's message) with an optional `system`, or `messages`."""
+    """One of `template` (the user's message, with an optional `system`), `messages`, and `chat`: the column that holds an item's chat
+    messages (`[{"role", "content"}]`), which are sent as they are."""
 
     system: str | None = None
     template: str | None = None
     messages: list[PromptMessage] | None = Field(default=None, min_length=1)
+    chat: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        if (self.template is None) == (self.messages is None):
-            raise ValueError("give either template or messages")
-        if self.messages is not None and self.system is not None:
-            raise ValueError("system goes with template; with messages, write it as the first message")
+        if sum(form is not None for form in (self.template, self.messages, self.chat)) != 1:
+            raise ValueError("give one of template, messages and chat")
+        if self.template is None and self.system is not None:
+            raise ValueError("system goes with template; with messages or chat, write it as the first message")
         return self
 
 
@@ -115,17 +117,34 @@ class NumericScoring(Scored):
     tolerance: float = Field(default=0, ge=0, allow_inf_nan=False)
 
 
-class ExactMatchScoring(Scored):
+class WithReferences(Scored):
+    """`references` names a column with a list of further gold answers, of which the best counts."""
+
+    references: str | None = None
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        return () if self.references is None else (self.references,)
+
+
+class ExactMatchScoring(WithReferences):
+    """Correct where the whole answer is the target, or one of `references`."""
+
     scorer: Literal["exact_match"]
     ignore_case: bool = False
     ignore_punctuation: bool = False
 
 
-class ContainsScoring(Scored):
-    """Correct where the answer contains the target."""
+class ContainsScoring(WithReferences):
+    """Correct where the answer contains the target, or one of `references`: anywhere, or at its beginning or end (`location`).
+
+    With `ignore_punctuation`, punctuation at the ends of the answer and of the target does not count.
+    """
 
     scorer: Literal["contains"]
     ignore_case: bool = True
+    ignore_punctuation: bool = False
+    location: Literal["any", "begin", "end"] = "any"
 
 
 class ChoiceScoring(Scored):
@@ -139,55 +158,55 @@ class ChoiceScoring(Scored):
         return (self.choices,)
 
 
-class RegexScoring(Scored):
-    """The pattern's first group (or whole match) of the `which` match is the prediction and must equal the target.
+class RegexScoring(WithReferences):
+    """The pattern's first group (or whole match) of the `which` match is the prediction and must equal the target, or one of `references`.
 
-    Without `pattern`, the target itself is the pattern, and the answer is correct where it matches.
+    What `ignore` matches, and punctuation with `ignore_punctuation`, is left out of both beforehand. Without `pattern`, the target itself is
+    the pattern, and the answer is correct where it matches; none of the other options but `ignore_case` goes with that.
     """
 
     scorer: Literal["regex"]
     pattern: str | None = Field(default=None, max_length=10_000)
     which: Literal["first", "last"] = "last"
     ignore_case: bool = False
+    ignore_punctuation: bool = False
+    ignore: list[Annotated[str, Field(min_length=1, max_length=10_000)]] = Field(default=[], max_length=20)
+
+    @model_validator(mode="after")
+    def _compares(self) -> Self:
+        if self.pattern is None and (self.ignore or self.ignore_punctuation or self.references is not None):
+            raise ValueError(
+                "ignore, ignore_punctuation and references need a pattern: without one, the target is the pattern"
+            )
+        return self
 
 
-class F1Scoring(Scored):
+class F1Scoring(WithReferences):
     """Token F1 as SQuAD computes it; correct from `threshold` on."""
 
     scorer: Literal["f1"]
     threshold: float = Field(default=1.0, gt=0, le=1)
 
 
-class RougeScoring(Scored):
-    """ROUGE F-measures; `variant` is the one that ranks, and correct from `threshold` on. `references` names a column with a list of
-    further gold answers, of which the best counts."""
+class RougeScoring(WithReferences):
+    """ROUGE F-measures; `variant` is the one that ranks, and correct from `threshold` on."""
 
     scorer: Literal["rouge"]
     variant: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL"
     stemmer: bool = False
-    references: str | None = None
     threshold: float = Field(default=0.5, gt=0, le=1)
 
-    @property
-    def item_columns(self) -> tuple[str, ...]:
-        return () if self.references is None else (self.references,)
 
-
-class BleuScoring(Scored):
+class BleuScoring(WithReferences):
     """BLEU, a sentence's for an item and the corpus's for the evaluation, both in 0..1; correct from `threshold` on.
 
-    `tokenize` is one of sacrebleu's tokenizers; `references` as for `rouge`.
+    `tokenize` is one of sacrebleu's tokenizers.
     """
 
     scorer: Literal["bleu"]
     tokenize: Literal["13a", "char", "intl", "none", "zh"] = "13a"
     lowercase: bool = False
-    references: str | None = None
     threshold: float = Field(default=0.5, gt=0, le=1)
-
-    @property
-    def item_columns(self) -> tuple[str, ...]:
-        return () if self.references is None else (self.references,)
 
 
 class MathScoring(Scored):

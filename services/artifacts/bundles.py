@@ -17,10 +17,21 @@ from services.artifacts.ids import Ids
 from services.artifacts.manifests import MANIFEST, read_manifest
 from services.artifacts.problems import Problems, near
 from services.artifacts.rendering import Source, TemplateError, Templates
-from services.artifacts.rows import BadRow, Row, choices_of, id_of, input_text, read_rows, target_text, unit
+from services.artifacts.rows import (
+    BadRow,
+    Row,
+    chat_of,
+    choices_of,
+    id_of,
+    input_text,
+    read_rows,
+    references_of,
+    target_text,
+    unit,
+)
 from services.artifacts.unpacking import ArchiveLimits, content_version, extract
 from shared.errors import TooLarge
-from shared.manifest import ChoiceScoring, Manifest, Phase, Prompt
+from shared.manifest import ChoiceScoring, Manifest, Phase, Prompt, Scoring, WithReferences
 
 _MAX_REPEATS = 3  # of one column's absence from one file, so that other errors are seen too
 
@@ -110,10 +121,13 @@ def read_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
 
 
 def _sources(prompt: Prompt) -> list[Source]:
+    """The templates of the messages; none where each item brings its chat."""
     if prompt.messages is not None:
         return [Source(["prompt", "messages", n, "content"], m.role, m.content) for n, m in enumerate(prompt.messages)]
+    if prompt.template is None:
+        return []
     system = [Source(["prompt", "system"], "system", prompt.system)] if prompt.system else []
-    return [*system, Source(["prompt", "template"], "user", prompt.template or "")]
+    return [*system, Source(["prompt", "template"], "user", prompt.template)]
 
 
 def _as_it_is(value: Any) -> Any:
@@ -122,8 +136,11 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-_HINTS: dict[type, Callable[[Any], Any]] = {ChoiceScoring: choices_of}
-"""How a column that the scorer needs is read, where not any value will do."""
+def _hint(scoring: Scoring, column: str) -> Callable[[Any], Any]:
+    """How a column that the scorer needs is read."""
+    if isinstance(scoring, ChoiceScoring):
+        return choices_of
+    return references_of if isinstance(scoring, WithReferences) else _as_it_is
 
 
 class _Reading:
@@ -142,9 +159,8 @@ class _Reading:
         self.written = 0
         self.templates: Templates | None = None
         try:
-            self.templates = Templates(
-                _sources(manifest.prompt), time_limit_s=limits.render_s, max_bytes=limits.max_job_bytes
-            )
+            if sources := _sources(manifest.prompt):
+                self.templates = Templates(sources, time_limit_s=limits.render_s, max_bytes=limits.max_job_bytes)
         except TemplateError as error:
             problems.add([MANIFEST, *error.loc], error.msg)
 
@@ -230,8 +246,7 @@ class _PhaseItems:
         else:
             target = ""
         hints = {
-            column: self._column(row, column, "scoring", _HINTS.get(type(scoring), _as_it_is))
-            for column in scoring.item_columns
+            column: self._column(row, column, "scoring", _hint(scoring, column)) for column in scoring.item_columns
         }
         if item_id is None or text is None or target is None or any(hint is None for hint in hints.values()):
             return None
@@ -280,6 +295,8 @@ class _PhaseItems:
         return item_id
 
     def _messages(self, row: Row, named: dict[str, Any]) -> list[dict[str, str]] | None:
+        if (chat := self.reading.manifest.prompt.chat) is not None:
+            return self._column(row, chat, "prompt.chat", chat_of)
         if self.reading.templates is None or not self._renders:
             return None
         try:

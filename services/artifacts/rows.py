@@ -18,6 +18,7 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 _BATCH = 256  # rows of a Parquet file in memory
 _MAX_ID = 256  # characters
 _MAX_DEPTH = 50  # of nested values; MongoDB takes 100 with what Assay puts around them
+_ROLES = ("system", "user", "assistant")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -125,6 +126,37 @@ def choices_of(value: Any) -> list[str]:
     if not isinstance(value, list) or len(value) < 2:
         raise ValueError('must hold a list of at least two texts, such as ["yes", "no"]')
     return [_scalar_text(one) for one in value]
+
+
+def references_of(value: Any) -> list[str]:
+    """Further gold answers of an item: a list, or its JSON as text, or one text; null is none. Raises `ValueError` as `plain` does."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    if value is None:
+        return []
+    return [target_text(one) for one in (value if isinstance(value, list) else [value])]
+
+
+def chat_of(value: Any) -> list[dict[str, str]]:
+    """The chat messages of an item: a list, or its JSON as text. Raises `ValueError` as `plain` does."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    if not isinstance(value, list) or not value:
+        raise ValueError('must hold a list of chat messages such as {"role": "user", "content": "..."}')
+    for number, message in enumerate(value, 1):
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            raise ValueError(
+                f'holds a list whose message {number} is not of the form {{"role": "user", "content": "..."}}'
+            )
+        if message.get("role") not in _ROLES:
+            raise ValueError(
+                f"has the role {str(message.get('role'))[:40]!r} in message {number}; the roles are {', '.join(_ROLES)}"
+            )
+    if not any(message["content"].strip() for message in value):
+        raise ValueError("holds no text at all")
+    return [{"role": message["role"], "content": message["content"]} for message in value]
 
 
 def _scalar_text(value: Any) -> str:

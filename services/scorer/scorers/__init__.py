@@ -53,7 +53,7 @@ def check_target(target: str, scoring: Scoring, hints: Mapping[str, Any]) -> str
 
 def needed_hints(scoring: Scoring) -> tuple[str, ...]:
     """The item's columns that the scorer needs beside the target."""
-    return (scoring.choices,) if isinstance(scoring, ChoiceScoring) else ()
+    return scoring.item_columns
 
 
 def main_metric(scoring: Scoring) -> str:

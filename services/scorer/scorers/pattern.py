@@ -6,44 +6,75 @@ from typing import Any
 
 import regex
 
-from services.scorer.scorers.score import Score, compared
+from services.scorer.scorers.score import Score, compared, golds
+from services.scorer.scorers.text import PUNCTUATION
 from shared.manifest import RegexScoring
 
 TIMEOUT_S = 0.2
 MAX_PATTERN = 10_000
 """Characters: far above any pattern that a person writes."""
+_FAILED = (TimeoutError, MemoryError, ValueError)
 
 
 def score(output: str, target: str, scoring: RegexScoring, hints: Mapping[str, Any]) -> Score:
-    """The pattern's match is the prediction and must equal the target; without a pattern the target itself must match.
+    """The pattern's match is the prediction and must equal a gold answer; without a pattern the target itself must match.
 
-    Of a pattern with groups the first group that took part counts. With `ignore_case` both sides are shown and compared folded.
-    A pattern that exceeds `TIMEOUT_S` has found nothing.
+    Of a pattern with groups the first group that took part counts. With `ignore_case` both sides are shown and compared folded, and without
+    what `ignore` and `ignore_punctuation` leave out. A pattern that exceeds `TIMEOUT_S` has found nothing.
     """
-    wanted = target.strip()
-    try:
-        compiled = _compiled(scoring.pattern if scoring.pattern is not None else target, scoring.ignore_case)
-        match = _match(compiled, output, scoring.which if scoring.pattern is not None else "first")
-    except (TimeoutError, MemoryError, ValueError):
-        match = None
     if scoring.pattern is None:
-        matched = bool(wanted) and match is not None
-        return compared((match[0] or None) if match else None, wanted, matched)
-    found = _taken(match)
-    if scoring.ignore_case:
-        found, wanted = found and found.casefold(), wanted.casefold()
-    return compared(found, wanted, found is not None and found == wanted)
+        return _matched(output, target, scoring)
+    try:
+        wanted = [_normalised(gold, scoring) for gold in golds(target, scoring, hints)]
+    except _FAILED:
+        return compared(None, target.strip(), False)
+    try:
+        found = _taken(_match(_compiled(scoring.pattern, scoring.ignore_case), output, scoring.which))
+        prediction = None if found is None else _normalised(found, scoring) or None
+    except _FAILED:
+        prediction = None
+    correct = prediction is not None and prediction in wanted
+    return compared(prediction, prediction if correct and prediction is not None else wanted[0], correct)
 
 
 def check_target(target: str, scoring: RegexScoring, hints: Mapping[str, Any]) -> str | None:
     pattern, name = (target, "the target") if scoring.pattern is None else (scoring.pattern, "scoring.pattern")
     try:
         _compiled(pattern, scoring.ignore_case)
+        for at, ignored in enumerate(scoring.ignore):
+            name = f"scoring.ignore[{at}]"
+            _compiled(ignored, False)
     except ValueError as error:
         return f"{name} is not a valid regular expression: {error}"
     if not target.strip():
         return "the target is empty; give the text that the pattern must find"
+    try:
+        empty = scoring.pattern is not None and not all(
+            _normalised(gold, scoring) for gold in golds(target, scoring, hints)
+        )
+    except TimeoutError:
+        return f"scoring.ignore takes more than {TIMEOUT_S:g} s on the target; write patterns that do not backtrack without end"
+    if empty:
+        return "scoring.ignore and ignore_punctuation leave nothing of the target"
     return None
+
+
+def _matched(output: str, target: str, scoring: RegexScoring) -> Score:
+    wanted = target.strip()
+    try:
+        match = _match(_compiled(target, scoring.ignore_case), output, "first")
+    except _FAILED:
+        match = None
+    return compared((match[0] or None) if match else None, wanted, bool(wanted) and match is not None)
+
+
+def _normalised(text: str, scoring: RegexScoring) -> str:
+    """What is compared of a text. Raises `TimeoutError` where a pattern takes too long."""
+    for ignored in scoring.ignore:
+        text = _compiled(ignored, False).sub("", text, timeout=TIMEOUT_S)
+    if scoring.ignore_punctuation:
+        text = PUNCTUATION.sub("", text)
+    return (text.casefold() if scoring.ignore_case else text).strip()
 
 
 @lru_cache(maxsize=1024)

@@ -1,6 +1,9 @@
 """What a scorer says about one answer."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from shared.manifest import WithReferences
 
 MAX_PREDICTION = 10_000
 """Characters of a wrong prediction that are kept: the raw output is stored beside it, a second megabyte helps nobody."""
@@ -28,3 +31,9 @@ def clip(prediction: str | None) -> str | None:
     if prediction is not None and len(prediction) > MAX_PREDICTION:
         return prediction[:MAX_PREDICTION] + "…"
     return prediction
+
+
+def golds(target: str, scoring: WithReferences, hints: Mapping[str, Any]) -> list[str]:
+    """All gold answers of an item: its target first, then its references."""
+    references = None if scoring.references is None else hints.get(scoring.references)
+    return [target, *(one for one in references or () if isinstance(one, str))]

@@ -81,6 +81,39 @@ def test_without_an_id_column_items_are_numbered_from_1(tmp_path: Path) -> None:
     assert [(item["index"], item["line"], item["item_id"]) for item in items] == [(0, 1, "1"), (1, 3, "2")]
 
 
+def test_an_items_own_chat_is_its_messages(tmp_path: Path) -> None:
+    text = manifest(prompt={"chat": "question"})
+    chat = [{"role": "system", "content": "{{ no template }}"}, {"role": "user", "content": "1 + 1?", "name": "x"}]
+    lines = "".join(json.dumps({"id": n, "question": q, "answer": 2}) + "\n" for n, q in enumerate((chat, chat[1:])))
+    _, items = read(tmp_path, text, dev__jsonl=lines)
+    assert items[0]["messages"] == [chat[0], {"role": "user", "content": "1 + 1?"}]
+    assert items[1]["messages"] == [{"role": "user", "content": "1 + 1?"}]
+
+
+@pytest.mark.parametrize(
+    ("chat", "message"),
+    [
+        ("1 + 1?", "must hold a list of chat messages"),
+        ([], "must hold a list of chat messages"),
+        ([{"role": "user", "content": ["x"]}], "message 1 is not of the form"),
+        ([{"role": "user", "content": "x"}, {"role": "tool", "content": "x"}], "the role 'tool' in message 2"),
+        ([{"role": "user", "content": " "}], "no text at all"),
+    ],
+)
+def test_a_column_that_holds_no_chat(tmp_path: Path, chat: object, message: str) -> None:
+    line = json.dumps({"id": 1, "question": "q", "chat": chat, "answer": 2})
+    found = error(tmp_path, manifest(prompt={"chat": "chat"}), dev__jsonl=line)
+    assert (found["loc"], message in found["msg"]) == (["dev.jsonl", 1, "chat"], True)
+
+
+def test_references_are_hints(tmp_path: Path) -> None:
+    text = manifest(scoring={"scorer": "exact_match", "references": "also"})
+    values = [["two", 2], '["zwei"]', "deux", None]
+    lines = "".join(json.dumps({"id": n, "question": "q", "answer": 2, "also": v}) + "\n" for n, v in enumerate(values))
+    _, items = read(tmp_path, text, dev__jsonl=lines)
+    assert [item["hints"]["also"] for item in items] == [["two", "2"], ["zwei"], ["deux"], []]
+
+
 def test_a_chat_as_input_and_the_fields_in_the_template(tmp_path: Path) -> None:
     prompt = {"messages": [{"role": "user", "content": "{{ input[0].content }} ({{ id }})"}]}
     line = {"id": 1, "question": [{"role": "user", "content": "Hi"}], "answer": "x"}

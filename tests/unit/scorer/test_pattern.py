@@ -53,3 +53,42 @@ def test_an_empty_target_is_told() -> None:
     assert "empty" in (check_target(" ", scoring(r"\d"), {}) or "")
     assert check_target("18", scoring(r"\d+"), {}) is None
     assert check_target(r"^\d+$", scoring(None), {}) is None
+
+
+NUMBER = RegexScoring(scorer="regex", pattern=r"#### (\S+)", ignore=[",", r"\$", r"(?s).*#### "], references="also")
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "also", "compared", "correct"),
+    [
+        ("So\n#### $1,250", "Five times\n250 is\n#### 1250", [], ("1250", "1250"), True),
+        ("#### 1,251", "#### 1250", [], ("1251", "1250"), False),
+        ("#### 7", "#### 8", ["9", "$7"], ("7", "7"), True),
+        ("#### $", "#### 8", [], (None, "8"), False),
+        ("7", "#### 7", [], (None, "7"), False),
+    ],
+)
+def test_what_is_ignored_is_left_out_of_both(
+    answer: str, target: str, also: list[str], compared: tuple[str | None, str], correct: bool
+) -> None:
+    result = score(answer, target, NUMBER, {"also": also})
+    assert ((result.prediction, result.target), result.correct) == (compared, correct)
+
+
+def test_punctuation_is_left_out_of_both() -> None:
+    how = RegexScoring(scorer="regex", pattern=r"is (.*)", ignore_punctuation=True, ignore_case=True)
+    assert score("It is “New York”.", "New York!", how, {}) == ("new york", "new york", True, {})
+
+
+@pytest.mark.parametrize(
+    ("ignore", "target", "message"),
+    [
+        ("(", "x", "scoring.ignore[0] is not a valid regular expression"),
+        (".*", "x", "leave nothing of the target"),
+        ("(x+x+)+y", "x" * 2000, "scoring.ignore takes more than 0.2 s on the target"),
+    ],
+)
+def test_what_cannot_be_ignored_is_told(ignore: str, target: str, message: str) -> None:
+    how = RegexScoring(scorer="regex", pattern=r"\d", ignore=[ignore])
+    assert message in (check_target(target, how, {}) or "")
+    assert not score("x" * 2000, target, how, {}).correct

@@ -118,3 +118,39 @@ def test_f1_is_a_symmetric_fraction(left: str, right: str) -> None:
 def test_a_target_that_cannot_be_used_is_told(scoring: Scoring, target: str, says: str | None) -> None:
     message = check_target(target, scoring, {})
     assert (message is None) if says is None else (message is not None and says in message)
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "correct"),
+    [
+        ({"location": "begin"}, " paris, of course", True),
+        ({"location": "begin"}, "It is Paris", False),
+        ({"location": "end"}, "It is Paris\n", True),
+        ({"location": "end"}, "It is Paris.", False),
+        ({"location": "end", "ignore_punctuation": True}, "It is **Paris**.", True),
+        ({"location": "end", "ignore_punctuation": True}, "Paris it is.", False),
+        ({"location": "begin", "ignore_punctuation": True}, '"Paris"', True),
+    ],
+)
+def test_where_the_target_stands(options: dict[str, object], answer: str, correct: bool) -> None:
+    scoring = ContainsScoring.model_validate({"scorer": "contains", **options})
+    assert score(answer, "Paris", scoring, {}).correct is correct
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        ExactMatchScoring(scorer="exact_match", references="also"),
+        ContainsScoring(scorer="contains", references="also"),
+        F1Scoring(scorer="f1", references="also"),
+    ],
+)
+def test_any_reference_counts(scoring: Scoring) -> None:
+    hints = {"also": ["NYC", "Big Apple"]}
+    found = score("NYC", "New York", scoring, hints)
+    assert (found.target.casefold(), found.correct) == ("nyc", True)
+    assert score("New York", "New York", scoring, hints).correct
+    assert score("New York", "New York", scoring, {"also": []}).correct
+    assert not score("Boston", "New York", scoring, hints).correct
+    assert check_target("New York", scoring, hints) is None
+    assert check_target("New York", scoring, {"also": [" "]}) is not None
