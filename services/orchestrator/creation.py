@@ -1,11 +1,13 @@
 """How evaluations come to be, and go on by a redrive."""
 
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError
 
+from services.orchestrator import quotas
 from services.orchestrator.idempotency import derived_id
 from services.orchestrator.models import settings_of
 from services.orchestrator.state import empty_progress, now, status_event
@@ -14,7 +16,8 @@ from shared.api import EvaluationCreate
 from shared.contracts import Status
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.faults import kill_point
-from shared.manifest import Manifest
+from shared.manifest import Manifest, Phase
+from shared.quotas import in_utc
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
 
@@ -29,19 +32,20 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
     present = [row async for row in database["evaluations"].find({"group": group}).sort("number", 1)]
     if len(present) == len(models):
         return present
-    await _check_quota(database, environment, manifest, phase, models)
-    items = next(entry["items"] for entry in environment["phases"] if entry["name"] == phase)
+    created_at = now()
+    ids = [derived_id("e", seed, position) for position in range(len(models))]
+    await _reserve(database, environment["slug"], phase, models, ids, created_at)
+    items = next(entry["items"] for entry in environment["phases"] if entry["name"] == phase.name)
     count = min(items, request.limit) if request.limit else items
     params = {
         **manifest.generation.model_dump(mode="json", exclude_none=True),
         **request.params.model_dump(mode="json", exclude_none=True),
     }
     first = await _numbers(database, len(models))
-    created_at = now()
     documents: list[Document] = []
     for position, model in enumerate(models):
         document: Document = {
-            "_id": derived_id("e", seed, position),
+            "_id": ids[position],
             "number": first + position,
             "group": group,
             "status": Status.QUEUED.value,
@@ -53,7 +57,9 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
             "slug": environment["slug"],
             "version": environment["version"],
             "environment_title": environment["title"],
-            "phase": phase,
+            "phase": phase.name,
+            "execution_time_limit_s": phase.execution_time_limit_s,
+            "hide_targets": phase.hide_targets,
             "items": count,
             "params": params,
             "limit": request.limit,
@@ -68,6 +74,7 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
             "progress": empty_progress(count * request.samples_per_item),
             "metrics": None,
             "files": [],
+            "listed_at": None,
             "cancel_requested": False,
             "open": True,
             "owner": None,
@@ -76,7 +83,7 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
             "archived_to": None,
         }
         total = count * request.samples_per_item
-        queued = status_event(document, Status.QUEUED, {"phase": phase, "total": total})
+        queued = status_event(document, Status.QUEUED, {"phase": phase.name, "total": total})
         documents.append({**document, "outbox": [queued.model_dump(mode="json")]})
     try:
         await database["evaluations"].insert_many(documents, ordered=False)
@@ -159,17 +166,17 @@ async def find_environment(database: Database, reference: str) -> Document:
     return document
 
 
-def _phase(manifest: Manifest, name: str | None) -> str:
+def _phase(manifest: Manifest, name: str | None) -> Phase:
     """The phase asked for, by default the first; refused while it is not open."""
     names = [phase.name for phase in manifest.phases]
     phase = manifest.phase(name if name is not None else names[0])
     if phase is None:
         raise _unknown(["phase"], f"there is no phase {name}; there are {', '.join(names)}")
     if phase.start and now() < phase.start:
-        raise Conflict(f"phase {phase.name} opens at {phase.start.isoformat()}")
+        raise Conflict(f"phase {phase.name} opens at {in_utc(phase.start)}")
     if phase.end and now() >= phase.end:
-        raise Conflict(f"phase {phase.name} closed at {phase.end.isoformat()}")
-    return phase.name
+        raise Conflict(f"phase {phase.name} closed at {in_utc(phase.end)}")
+    return phase
 
 
 async def _models(database: Database, ids: list[str]) -> list[Document]:
@@ -191,19 +198,17 @@ async def _models(database: Database, ids: list[str]) -> list[Document]:
     return [known[model_id] for model_id in ids]
 
 
-async def _check_quota(
-    database: Database, environment: Document, manifest: Manifest, phase: str, models: list[Document]
+async def _reserve(
+    database: Database, slug: str, phase: Phase, models: list[Document], ids: list[str], created_at: datetime
 ) -> None:
-    """`max_submissions` of a phase counts a model's evaluations in it, over all versions; what failed does not count."""
-    settings = manifest.phase(phase)
-    if settings is None or settings.max_submissions is None:
-        return
-    for model in models:
-        query = {"slug": environment["slug"], "phase": phase, "model": model["_id"], "status": {"$ne": Status.FAILED}}
-        if await database["evaluations"].count_documents(query) >= settings.max_submissions:
-            raise Conflict(
-                f"model {model['name']} has used its {settings.max_submissions} submissions in phase {phase}"
-            )
+    """A place in the phase's quota for each model, or for none."""
+    for position, (model, evaluation_id) in enumerate(zip(models, ids, strict=True)):
+        try:
+            await quotas.reserve(database, slug, phase, model, evaluation_id, created_at)
+        except Conflict:
+            for earlier, its_id in zip(models[:position], ids, strict=False):
+                await quotas.release(database, slug, phase, earlier, its_id)
+            raise
 
 
 async def _numbers(database: Database, count: int) -> int:

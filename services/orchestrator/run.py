@@ -24,6 +24,7 @@ from services.orchestrator.state import (
     is_final,
     log_event,
     now,
+    over_time,
     progress_event,
     scored_event,
     started_events,
@@ -136,9 +137,18 @@ class Run:
 
     @property
     def remaining(self) -> int:
-        if self.source is None or self.cancel_requested or self.given_up or self.document["status"] != Status.RUNNING:
+        if self.source is None or self._is_called_off or self.document["status"] != Status.RUNNING:
             return 0
         return self.source.remaining
+
+    @property
+    def _is_called_off(self) -> bool:
+        """Nothing more of this round is called."""
+        return self.cancel_requested or self.given_up is not None or self._over_time is not None
+
+    @property
+    def _over_time(self) -> str | None:
+        return over_time(self.document, self.progress, now())
 
     @property
     def given_up(self) -> str | None:
@@ -161,7 +171,7 @@ class Run:
 
     async def _publish(self, jobs: list[samples.Outgoing]) -> None:
         subject = subjects.job(self.document["model"], self.id)
-        while jobs and not self.cancel_requested and not self.given_up:
+        while jobs and not self._is_called_off:
             try:
                 await broker.publish_samples(
                     self._tools.publisher, self._tools.large, subjects.JOBS, subject, self.id, jobs
@@ -254,6 +264,9 @@ class Run:
         quiet = time.monotonic() - self._landed_at
         if self.progress["done"] >= self.progress["total"] or quiet > self._quiet_s or self._count_now:
             await self._count()
+        if self.progress["done"] < self.progress["total"] and self._over_time and not self.given_up:
+            await self._stop_late()
+            return
         if self.progress["done"] < self.progress["total"]:
             await self._go_on_or_give_up(quiet)
             return
@@ -268,6 +281,17 @@ class Run:
                 status_event(document, Status.SCORING),
             ],
         )
+
+    async def _stop_late(self) -> None:
+        """The phase's time is over. A redrive that takes too long leaves the evaluation what it had."""
+        self.progress = await samples.count(self.store.database, self.document)
+        reason = self._over_time
+        if reason is None or self.progress["done"] >= self.progress["total"]:
+            return
+        if self.document["round"] == 0:
+            await self._end(Status.FAILED, reason)
+        else:
+            await self.store.write(self.document, *self._giving_up(Patience(over=True, message=reason)))
 
     async def _go_on_or_give_up(self, quiet: float) -> None:
         """A model that is unreachable is waited for so long and no longer; then what is missing ends as `infra_error`."""

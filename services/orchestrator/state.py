@@ -41,6 +41,18 @@ def may_become(present: Status, following: Status) -> bool:
     return following in TRANSITIONS[present]
 
 
+def over_time(evaluation: dict[str, Any], progress: dict[str, int], at: datetime) -> str | None:
+    """Why the predictions of a running evaluation have taken too long, or None: its phase's limit counts from `running` on."""
+    limit = evaluation.get("execution_time_limit_s")
+    begun = evaluation.get("redriven_at") or evaluation["started_at"]
+    if limit is None or (at - begun).total_seconds() <= limit:
+        return None
+    return (
+        f"phase {evaluation['phase']} gives the predictions of an evaluation {limit:g} s, "
+        f"in which {progress['done']} of {progress['total']} came"
+    )
+
+
 def event(evaluation: dict[str, Any], kind: str, data: dict[str, Any], *, event_id: str | None = None) -> Event:
     """An event of an evaluation; `kind` is the last word of its type. `event_id` where a repeat must be recognised."""
     return Event(

@@ -17,6 +17,10 @@ With `total` = all samples and `called` = `total` - `infra_error`:
   effective number of samples, N / deff with Kish's design effect deff = SE^2 / (p (1 - p) / (N - 1)) >= 1 (Kish 1965, 'Survey Sampling',
   section 8.2; the interval as in Korn and Graubard 1998, Survey Methodology 24:193-201, with Wilson's form); where p is 0 or 1
   the data cannot show the effect and G is the effective number.
+- `intervals`: 95 % intervals in the shape of `bounds`. Those of rates are as `accuracy_ci95`. The standard error of a score is that of
+  accuracy with the sum of an item's scores for c_g and the mean m for p. Within 0..1, where no variance is above m (1 - m) (Bhatia and
+  Davis 2000, Am. Math. Monthly 107:353-357), its interval is Wilson's with N / (N - 1) * m (1 - m) / SE^2 as the effective number, and G where
+  all are alike; a score outside 0..1 has m +- z * SE (Miller 2024, section 2.1).
 - `items_per_s` = results / (last `landed_at` - first `started_at`).
 - `latency_ms`, `ttft_ms`: of called results that have one; percentiles interpolated linearly (Hyndman and Fan 1996, type 7).
 - `tokens`: as the endpoint counted them; `unreported` = results with a call but no count, so that the sums are too small.
@@ -35,6 +39,8 @@ from typing import Any
 
 Z95 = NormalDist().inv_cdf(0.975)
 
+RATES = ("accuracy", "exact_match", "answer_rate")
+
 Rate = float | None
 Interval = list[float] | None
 
@@ -45,9 +51,7 @@ class Metrics:
     def __init__(self, total: int) -> None:
         self._total = total
         self._outcomes = {"scored": 0, "no_answer": 0, "model_error": 0, "infra_error": 0}
-        self._correct = 0
-        self._exact = 0
-        self._accuracy = _Clusters()
+        self._clusters = _Clusters()
         self._scores: dict[str, array[float]] = {}
         self._columns: dict[str, array[float]] = {"latency_ms": array("d"), "ttft_ms": array("d")}
         self._tokens = {"prompt": 0, "completion": 0, "total": 0, "unreported": 0}
@@ -73,21 +77,26 @@ class Metrics:
         self._add_calls(result)
         if outcome == "infra_error":
             return
-        correct = outcome == "scored" and bool(result["correct"])
-        self._correct += correct
-        self._accuracy.add(result["index"], correct)
         for name, column in self._columns.items():
             if (value := result.get(name)) is not None:
                 column.append(value)
+        self._clusters.add(result["index"])
         if outcome == "scored":
-            prediction, target = result["prediction"], result["target"]
-            self._exact += prediction is not None and target is not None and prediction.strip() == target.strip()
-            for name, value in (result["scores"] or {}).items():
-                if not isfinite(value):
-                    raise ValueError(
-                        f"score {name!r} of item {result['item_id']!r} is {value}, which is not a finite number"
-                    )
-                self._scores.setdefault(name, array("d")).append(value)
+            self._add_scores(result)
+
+    def _add_scores(self, result: Mapping[str, Any]) -> None:
+        prediction, target = result["prediction"], result["target"]
+        is_exact = prediction is not None and target is not None and prediction.strip() == target.strip()
+        self._clusters.count("accuracy", int(bool(result["correct"])))
+        self._clusters.count("exact_match", int(is_exact))
+        self._clusters.count("answer_rate", 1)
+        for name, value in (result["scores"] or {}).items():
+            if not isfinite(value):
+                raise ValueError(
+                    f"score {name!r} of item {result['item_id']!r} is {value}, which is not a finite number"
+                )
+            self._scores.setdefault(name, array("d")).append(value)
+            self._clusters.count(f"scores.{name}", value)
 
     def _add_calls(self, result: Mapping[str, Any]) -> None:
         attempts = result["attempts"]
@@ -116,7 +125,7 @@ class Metrics:
         done = sum(self._outcomes.values())
         if done != self._total:
             raise ValueError(f"{done} results came for {self._total} samples")
-        counts = {"accuracy": self._correct, "exact_match": self._exact, "answer_rate": self._outcomes["scored"]}
+        counts = {name: int(self._clusters.total(name)) for name in RATES}
         infra = self._outcomes["infra_error"]
         called = self._total - infra
         rates = {name: _rate(count, called) for name, count in counts.items()}
@@ -126,18 +135,21 @@ class Metrics:
             if self._outcomes["scored"]:
                 raise ValueError(f"no result has the main metric {main_metric!r}; there are {', '.join(main)}")
             main[main_metric] = _rate(0, called)
-        stderr, effective = self._accuracy.error()
+        intervals: dict[str, Any] = {name: self._interval(name, rates[name]) for name in RATES}
+        score_intervals = {name: self._interval(f"scores.{name}", scores[name]) for name in scores}
+        intervals["overall_score"] = (intervals | score_intervals).get(main_metric)
         metrics: dict[str, Any] = {
             "total": self._total,
             "called": called,
-            "correct": self._correct,
+            "correct": counts["accuracy"],
             **self._outcomes,
             "overall_score": main[main_metric],
             **rates,
             "coverage": _rate(called, self._total),
             "scores": scores,
-            "accuracy_stderr": stderr,
-            "accuracy_ci95": None if effective is None else wilson(self._correct / called, effective),
+            "accuracy_stderr": self._clusters.error("accuracy")[0],
+            "accuracy_ci95": intervals["accuracy"],
+            "intervals": intervals | {"scores": score_intervals},
             "items_per_s": self._items_per_s(done),
             **{name: _spread(column) for name, column in self._columns.items()},
             "tokens": dict(self._tokens),
@@ -153,6 +165,17 @@ class Metrics:
             metrics["bounds"] = bounds | {"scores": score_bounds}
         return metrics
 
+    def _interval(self, column: str, mean: Rate) -> Interval:
+        """Of a rate or, as `scores.<name>`, of a score."""
+        name = column.removeprefix("scores.")
+        values = self._scores.get(name) if name != column else None
+        stderr, effective = self._clusters.error(column, is_rate=values is None)
+        if mean is None or effective is None:
+            return None
+        if values is None or (min(values) >= 0 and max(values) <= 1):
+            return wilson(mean, effective)
+        return None if stderr is None else [mean - Z95 * stderr, mean + Z95 * stderr]
+
     def _items_per_s(self, done: int) -> float | None:
         if self._first_start is None or self._last_landing is None or self._last_landing <= self._first_start:
             return None
@@ -160,45 +183,64 @@ class Metrics:
 
 
 class _Clusters:
-    """The clustered standard error of a proportion, from exact sums over items: sum c^2, sum c k and sum k^2 suffice for
-    N^2 * sum (c - k p)^2 = N^2 sum c^2 - 2 N C sum c k + C^2 sum k^2, with C = sum c."""
+    """The clustered standard errors of means, from sums over items: sum c^2, sum c k and sum k^2 suffice for
+    N^2 * sum (c - k p)^2 = N^2 sum c^2 - 2 N C sum c k + C^2 sum k^2, with C = sum c. Of whole numbers they are exact."""
 
     def __init__(self) -> None:
         self._index: int | None = None
-        self._called = self._correct = 0
-        self._items = self._sum_k = self._sum_c = self._sum_kk = self._sum_ck = self._sum_cc = 0
+        self._called = 0
+        self._counted: dict[str, float] = {}
+        self._items = self._sum_k = self._sum_kk = 0
+        self._sums: dict[str, tuple[float, float, float]] = {}
 
-    def add(self, index: int, correct: bool) -> None:
+    def add(self, index: int) -> None:
+        """A called sample of an item; items come one after the other."""
         if index != self._index:
             self._close()
             self._index = index
         self._called += 1
-        self._correct += correct
+
+    def count(self, column: str, value: float) -> None:
+        """What that sample has in a column; where nothing is said it is 0."""
+        self._counted[column] = self._counted.get(column, 0) + value
 
     def _close(self) -> None:
-        k, c = self._called, self._correct
+        k = self._called
         self._items += k > 0
         self._sum_k += k
-        self._sum_c += c
         self._sum_kk += k * k
-        self._sum_ck += c * k
-        self._sum_cc += c * c
-        self._called = self._correct = 0
+        for column, c in self._counted.items():
+            sum_c, sum_ck, sum_cc = self._sums.get(column, (0, 0, 0))
+            self._sums[column] = (sum_c + c, sum_ck + c * k, sum_cc + c * c)
+        self._called = 0
+        self._counted = {}
 
-    def error(self) -> tuple[float | None, float | None]:
+    def total(self, column: str) -> float:
+        self._close()
+        return self._sums.get(column, (0, 0, 0))[0]
+
+    def error(self, column: str, *, is_rate: bool = True) -> tuple[float | None, float | None]:
         """Standard error (None below two items), and the effective number of samples (None where nothing was called)."""
         self._close()
-        items, n, c = self._items, self._sum_k, self._sum_c
+        items, n = self._items, self._sum_k
+        c, ck, cc = self._sums.get(column, (0, 0, 0))
         if n == 0:
             return None, None
         if items < 2:
             return None, float(items)
-        squares = n * n * self._sum_cc - 2 * n * c * self._sum_ck + c * c * self._sum_kk
-        variance = Fraction(items * squares, (items - 1) * n**4)
+        squares = n * n * cc - 2 * n * c * ck + c * c * self._sum_kk
+        if not is_rate:
+            # Floats leave a rest of their rounding where all are alike.
+            variance = items / (items - 1) * squares / n**4 if squares > 1e-12 * n * n * cc else 0.0
+            mean = c / n
+            return sqrt(variance), n / (n - 1) * mean * (1 - mean) / variance if variance and 0 < mean < 1 else float(
+                items
+            )
+        exact = Fraction(items * int(squares), (items - 1) * n**4)
         if c in (0, n):
             return 0.0, float(items)
-        simple = Fraction(c * (n - c), n * n * (n - 1))
-        return sqrt(variance), float(n / max(variance / simple, Fraction(1)))
+        simple = Fraction(int(c * (n - c)), n * n * (n - 1))
+        return sqrt(exact), float(n / max(exact / simple, Fraction(1)))
 
 
 def wilson(rate: float, n: float) -> list[float]:

@@ -8,6 +8,7 @@ Collections (database `assay`), who writes them and under which `_id`:
 | `items` | artifacts | `slug@version:phase:index` | one test case, its prompt rendered |
 | `models` | orchestrator | model id | a registered model, its key encrypted |
 | `evaluations` | orchestrator | evaluation id | status, lease, progress, metrics, files, and the outbox of events not announced yet |
+| `quotas` | orchestrator | `slug:phase:model` | evaluations that are just being started, where a phase has a quota |
 | `counters` | orchestrator | `evaluations` | the last number given |
 | `idempotency` | orchestrator | key | the hash of the body that the key came with, and the answer |
 | `events` | orchestrator | position in EVENTS | the log of an ended evaluation |
@@ -45,6 +46,7 @@ _INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("number", DESCENDING)], unique=True),
         IndexModel([("environment", ASCENDING), ("phase", ASCENDING), ("status", ASCENDING)]),
         IndexModel([("model", ASCENDING), ("status", ASCENDING)]),
+        IndexModel([("slug", ASCENDING), ("phase", ASCENDING), ("model", ASCENDING)]),
         IndexModel([("slug", ASCENDING), ("number", DESCENDING)]),
         IndexModel([("group", ASCENDING)]),
         # Only evaluations that an orchestrator still has to do something about: a handful among many.

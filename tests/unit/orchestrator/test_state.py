@@ -1,10 +1,14 @@
 """Transitions and what is said of them."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
 from services.orchestrator.state import (
     empty_progress,
     may_become,
+    over_time,
     progress_event,
     scored_event,
     status_event,
@@ -59,3 +63,23 @@ def test_the_scored_line_is_what_people_read() -> None:
 def test_the_scored_line_without_any_call() -> None:
     data = scored_event(EVALUATION, {"accuracy": None, "correct": 0, "called": 0}).data
     assert data["message"] == "accuracy=n/a correct=0/0"
+
+
+STARTED = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("fields", "after_s", "is_over"),
+    [
+        ({}, 1e9, False),
+        ({"execution_time_limit_s": None}, 1e9, False),
+        ({"execution_time_limit_s": 60}, 60, False),
+        ({"execution_time_limit_s": 60}, 60.001, True),
+        ({"execution_time_limit_s": 60, "redriven_at": STARTED + timedelta(seconds=50)}, 100, False),
+    ],
+)
+def test_a_phases_limit_counts_from_running_on(fields: dict[str, Any], after_s: float, is_over: bool) -> None:
+    evaluation = {**EVALUATION, "phase": "final", "started_at": STARTED, **fields}
+    message = over_time(evaluation, {"done": 3, "total": 5}, STARTED + timedelta(seconds=after_s))
+    told = "phase final gives the predictions of an evaluation 60 s, in which 3 of 5 came"
+    assert message == (told if is_over else None)

@@ -284,3 +284,65 @@ def test_the_order_of_scores_changes_no_bit(values: list[float]) -> None:
         return {"scores": metrics["scores"], "latency_ms": metrics["latency_ms"]}
 
     assert scores(values) == scores(sorted(values))
+
+
+# Intervals
+
+
+def test_every_rate_has_its_interval_and_the_main_metric_that_of_what_it_is() -> None:
+    results = [right(0), right(1, prediction="2.0"), result(2), result(3, outcome="no_answer", prediction=None)]
+    metrics = metrics_of(results)
+    intervals = metrics["intervals"]
+    assert intervals["accuracy"] == metrics["accuracy_ci95"] == wilson(1 / 2, 4)
+    assert intervals["exact_match"] == wilson(1 / 4, 4)
+    assert intervals["answer_rate"] == wilson(3 / 4, 4)
+    assert intervals["overall_score"] == intervals["accuracy"]
+    assert intervals["scores"] == {}
+
+
+def test_a_score_of_zeros_and_ones_has_the_interval_of_a_rate() -> None:
+    rows = [right(0, 0), right(0, 1), right(1, 0), result(1, 1), result(2, 0), result(2, 1), right(3, 0), right(3, 1)]
+    rows = [row | {"scores": {"s": float(row["correct"])}} for row in rows]
+    metrics = metrics_of(rows, "s")
+    assert metrics["intervals"]["scores"]["s"] == pytest.approx(metrics["accuracy_ci95"])
+    assert metrics["intervals"]["overall_score"] == metrics["intervals"]["scores"]["s"]
+
+
+def test_the_interval_of_a_score_by_hand() -> None:
+    values = [0.2, 0.4, 0.9, 0.5]
+    metrics = metrics_of([result(index, scores={"f1": value}) for index, value in enumerate(values)], "f1")
+    m, squared_error = mean(values), stdev(values) ** 2 / 4
+    assert metrics["intervals"]["scores"]["f1"] == pytest.approx(wilson(m, 4 / 3 * m * (1 - m) / squared_error))
+    beyond = metrics_of([result(index, scores={"words": 100 * value}) for index, value in enumerate(values)])
+    half = 1.959963984540054 * 100 * sqrt(squared_error)
+    assert beyond["intervals"]["scores"]["words"] == pytest.approx([100 * m - half, 100 * m + half])
+
+
+def test_what_has_no_score_counts_0_in_its_interval_too() -> None:
+    told = metrics_of([result(0, scores={"f1": 0.5}), result(1, scores={"f1": 0.25}), result(2, scores={"f1": 0.0})])
+    untold = metrics_of(
+        [
+            result(0, scores={"f1": 0.5}),
+            result(1, scores={"f1": 0.25}),
+            result(2, outcome="model_error", prediction=None),
+        ]
+    )
+    assert untold["intervals"]["scores"] == told["intervals"]["scores"]
+
+
+def test_scores_that_are_all_alike_are_not_certain() -> None:
+    alike = metrics_of([result(index, scores={"f1": 0.3}) for index in range(7)])
+    assert alike["intervals"]["scores"]["f1"] == pytest.approx(wilson(0.3, 7))
+    perfect = metrics_of([result(index, scores={"f1": 1.0}) for index in range(7)])
+    assert perfect["intervals"]["scores"]["f1"] == wilson(1, 7)
+
+
+def test_nothing_called_has_no_interval() -> None:
+    metrics = metrics_of([failed(0), failed(1)])
+    assert metrics["intervals"] == {
+        "accuracy": None,
+        "exact_match": None,
+        "answer_rate": None,
+        "overall_score": None,
+        "scores": {},
+    }
