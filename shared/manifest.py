@@ -40,7 +40,8 @@ class Phase(Strict):
 
     `max_submissions` and `max_submissions_per_day` count a model's evaluations in it, over all versions; a day is one of UTC.
     `execution_time_limit_s` is how long the predictions of an evaluation may take, and its scoring program. With `hide_targets` the gold
-    answers are shown to nobody who may not register environments, and stand in no file.
+    answers are shown to nobody who may not register environments, and stand in no file. `reference` takes the place of the scoring
+    program's in this phase.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}$")
@@ -53,6 +54,7 @@ class Phase(Strict):
     max_submissions_per_day: int | None = Field(default=None, ge=1)
     execution_time_limit_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     hide_targets: bool = False
+    reference: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -299,14 +301,16 @@ class ProgramScoring(Scored):
 
     `program` is its folder (or zip), with `metadata.yaml` or `metadata`; `reference` the folder (or zip) that it finds in `input/ref`.
     `files` also gives it a file an item in `input/res`. `item_scorer` compares each answer with its target beforehand, for the list of
-    test cases; the scores are the program's.
+    test cases; the scores are the program's. `image` is the container image that the program was made for: it is not used, and is
+    named where the program misses a package.
     """
 
     needs_target: ClassVar[bool] = False
 
     scorer: Literal["program"] = "program"
     program: str = Field(min_length=1)
-    reference: str | None = None
+    reference: str | None = Field(default=None, min_length=1)
+    image: str | None = None
     files: bool = False
     item_scorer: "ItemScoring | None" = None
     time_limit_s: float = Field(default=600.0, gt=0, le=86_400)
@@ -422,6 +426,13 @@ class Manifest(Strict):
         if len(set(names)) < len(names):
             raise ValueError("phase names must differ")
         return phases
+
+    @model_validator(mode="after")
+    def _references_are_read(self) -> Self:
+        for phase in self.phases:
+            if phase.reference is not None and not isinstance(self.scoring, ProgramScoring):
+                raise ValueError(f"phase {phase.name!r} has a reference, which only a scoring program reads")
+        return self
 
     def phase(self, name: str) -> Phase | None:
         return next((phase for phase in self.phases if phase.name == name), None)

@@ -8,13 +8,13 @@ from faststream import FastStream
 from services.artifacts.building import Building
 from services.artifacts.bundles import Limits
 from services.artifacts.registration import Registration
-from services.artifacts.workspace import sweep
 from shared import subjects
 from shared.service import Service, run, set_up_logging, until_up
 from shared.settings import load_settings
 from shared.steps import on_step
 from shared.storage import mongo
 from shared.storage.objects import Objects
+from shared.workspace import sweep
 
 
 async def build() -> FastStream:

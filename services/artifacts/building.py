@@ -8,7 +8,6 @@ from pathlib import Path
 
 from services.artifacts.archives import SubmissionWriter, write_scoring_output
 from services.artifacts.exports import FILE_TYPES, FileSetWriter
-from services.artifacts.workspace import workspace
 from shared import subjects
 from shared.contracts import FileEntry, Step
 from shared.errors import AssayError
@@ -17,6 +16,7 @@ from shared.service import Service
 from shared.storage.mongo import Database, Document
 from shared.storage.objects import Objects
 from shared.views import evaluation_view
+from shared.workspace import workspace
 
 logger = logging.getLogger("assay.artifacts")
 
@@ -35,7 +35,7 @@ class Building:
         """LIFECYCLE `created`: submission.zip."""
         if not await self._built(step, "submission"):
             evaluation = await self._evaluation(step)
-            with workspace() as folder:
+            with workspace("artifacts") as folder:
                 path = folder / "submission.zip"
                 await self._write_submission(path, evaluation)
                 files = [await self._store(step, "submission.zip", path)]
@@ -49,7 +49,7 @@ class Building:
             scores = await self._database["scores"].find_one({"_id": f"{step.evaluation}:{step.round}"})
             if scores is None:
                 raise AssayError(f"{step.evaluation} is said to be scored, and its scores are not there")
-            with workspace() as folder:
+            with workspace("artifacts") as folder:
                 paths = await self._write_files(folder, evaluation, scores["metrics"])
                 files = await self._store_all(step, paths)
             await self._record(step, "files", files)

@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import orjson
 from services.artifacts.ids import Ids
 from services.artifacts.manifests import MANIFEST, read_manifest
 from services.artifacts.problems import Problems, near
+from services.artifacts.programs import ProgramCheck
 from services.artifacts.rendering import Source, TemplateError, Templates
 from services.artifacts.rows import (
     BadRow,
@@ -29,9 +29,9 @@ from services.artifacts.rows import (
     target_text,
     unit,
 )
-from services.artifacts.unpacking import ArchiveLimits, content_version, extract
 from shared.errors import TooLarge
-from shared.manifest import ChoiceScoring, Manifest, Phase, Prompt, Scoring, WithReferences
+from shared.manifest import ChoiceScoring, Manifest, Phase, ProgramScoring, Prompt, Scoring, WithReferences
+from shared.unpacking import ArchiveLimits, content_version, extract, inner_path
 
 _MAX_REPEATS = 3  # of one column's absence from one file, so that other errors are seen too
 
@@ -71,7 +71,8 @@ class Bundle:
     """A bundle in which everything is right.
 
     `version` is the content's hash, `phases` are (name, items) in the manifest's order, `items_sha256` (hex) what those hold; the items of
-    phase `n` are in `items-<n>.jsonl` in the `out` folder. `warnings` are for information.
+    phase `n` are in `items-<n>.jsonl` in the `out` folder. `program` is the scoring program's `{command, image}`, where there is
+    one. `warnings` are for information.
     """
 
     version: str
@@ -80,6 +81,7 @@ class Bundle:
     phases: list[tuple[str, int]]
     items_sha256: list[str]
     warnings: list[str]
+    program: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         manifest = self.manifest.model_dump(mode="json", exclude_unset=True)
@@ -111,13 +113,16 @@ def read_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     manifest = read_manifest(folder / MANIFEST, limits.max_manifest_bytes, problems)
     reading = _Reading(manifest, folder, out, limits, problems, set(digests))
     overview = reading.overview()
+    check = ProgramCheck(archive, MANIFEST, digests, out, sizes, problems)
+    program = check.read(manifest, manifest.scoring) if isinstance(manifest.scoring, ProgramScoring) else None
     phases = [reading.phase(index, phase) for index, phase in enumerate(manifest.phases)]
     problems.raise_any()
-    unused = sorted(reading.files - reading.used)
+    unused = sorted(reading.files - reading.used - check.used)
     warnings = [f"{name}: nothing in {MANIFEST} refers to it" for name in unused[:20]]
     counts = [(phase.name, items) for phase, (items, _) in zip(manifest.phases, phases, strict=True)]
     sha256s = [sha256 for _, sha256 in phases]
-    return Bundle(content_version(digests), manifest, overview, counts, sha256s, warnings)
+    version = content_version(digests)
+    return Bundle(version, manifest, overview, counts, sha256s, warnings, None if program is None else vars(program))
 
 
 def _sources(prompt: Prompt) -> list[Source]:
@@ -202,7 +207,7 @@ class _Reading:
 
     def _file(self, name: str, loc: list[str | int]) -> Path | None:
         # Only what was unpacked is looked up, so no path leads out of the bundle.
-        relative = unicodedata.normalize("NFC", name).removeprefix("./")
+        relative = inner_path(name)
         if relative not in self.files:
             hint = near(relative, self.files - {MANIFEST}, "the bundle has")
             self.problems.add([MANIFEST, *loc], f"there is no file {name!r} in the bundle; {hint}")

@@ -20,7 +20,6 @@ from services.artifacts.bundles import Bundle, Limits
 from services.artifacts.inspection import inspect_bundle
 from services.artifacts.problems import Problems
 from services.artifacts.rows import unit
-from services.artifacts.workspace import workspace
 from shared import subjects
 from shared.contracts import Event
 from shared.errors import Unavailable
@@ -28,6 +27,7 @@ from shared.service import Service, call
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 from shared.storage.objects import Objects
 from shared.views import environment_detail_view
+from shared.workspace import workspace
 
 logger = logging.getLogger("assay.artifacts")
 
@@ -56,7 +56,7 @@ class Registration:
     async def register(self, body: dict[str, Any]) -> Any:
         """Command `artifacts.environments.register` {key}: a staged bundle becomes a version; the staged object goes."""
         try:
-            with workspace() as folder:
+            with workspace("artifacts") as folder:
                 async with asyncio.timeout(DEADLINE_S):
                     return await self._register(body["key"], folder)
         except TimeoutError as error:
@@ -168,6 +168,7 @@ def _document(reference: str, bundle: Bundle) -> Document:
             }
             for phase, (_, items), sha256 in zip(manifest.phases, bundle.phases, bundle.items_sha256, strict=True)
         ],
+        "program": bundle.program,
         "created_at": datetime.now(UTC),
     }
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_NAME = re.compile(r"assay-artifacts-(\d+)-")
+_NAME = re.compile(r"assay-[a-z]+-(\d+)-")
 
 
 @contextmanager
-def workspace() -> Iterator[Path]:
-    """A folder for one piece of work, gone after it."""
-    with tempfile.TemporaryDirectory(prefix=f"assay-artifacts-{os.getpid()}-") as folder:
+def workspace(service: str) -> Iterator[Path]:
+    """A folder for one piece of a service's work, gone after it."""
+    with tempfile.TemporaryDirectory(prefix=f"assay-{service}-{os.getpid()}-") as folder:
         yield Path(folder)
 
 

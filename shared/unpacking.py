@@ -6,12 +6,13 @@ sizes are counted on what really comes out: what the zip's headers say is never 
 
 import hashlib
 import re
+import shutil
 import stat
 import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +38,17 @@ class ArchiveLimits:
     max_ratio: float
 
 
-def extract(archive: Path, folder: Path, root_file: str, limits: ArchiveLimits) -> dict[str, str]:
+def extract(
+    archive: Path,
+    folder: Path,
+    root_file: str | tuple[str, ...],
+    limits: ArchiveLimits,
+    wanted: Callable[[str], bool] = lambda name: True,
+) -> dict[str, str]:
     """Unpack the zip `archive` into `folder`; gives relative path -> sha256 (hex) of every file.
 
-    `root_file` must be at the root or in the one top folder, which is then left out of the paths. Paths are in Unicode's NFC
-    form; `__MACOSX` and `.DS_Store` are skipped.
+    `root_file`, or one of several, must be at the root or in the one top folder, which is then left out of the paths; with `()` the
+    zip is unpacked as it is. Only paths that are `wanted` are. Paths are in Unicode's NFC form; `__MACOSX` and `.DS_Store` are skipped.
 
     Raises:
         Invalid: not a zip, no `root_file`, or an entry that is not allowed.
@@ -56,13 +63,41 @@ def extract(archive: Path, folder: Path, root_file: str, limits: ArchiveLimits) 
         if len(entries) > limits.max_entries:
             raise Invalid(f"bundle has {len(entries):,} entries; at most {limits.max_entries:,} are allowed")
         _refuse_overlaps(entries)
-        members = _without_top_folder(_members(entries), root_file)
+        root_files = (root_file,) if isinstance(root_file, str) else root_file
+        members = _without_top_folder(_members(entries), root_files)
         digests: dict[str, str] = {}
         total = 0
         for name, entry in members.items():
+            if not wanted(name):
+                continue
             size, digests[name] = _unpack(source, entry, folder / name, limits, limits.max_total_bytes - total)
             total += size
     return digests
+
+
+def extract_part(
+    archive: Path, root_file: str, part: str, folder: Path, part_root: tuple[str, ...], limits: ArchiveLimits
+) -> bool:
+    """Unpack what `part` names within a zip, a folder or a further zip, into the new `folder`; whether there is such a part.
+
+    `root_file` is that of the zip, `part_root` that of a part that is a zip; see `extract`, also for what is raised.
+    """
+    name = inner_path(part)
+    beside = folder.with_name(f"{folder.name}.whole")
+    try:
+        found = extract(archive, beside, root_file, limits, lambda path: path == name or path.startswith(f"{name}/"))
+        if name in found:
+            extract(beside / name, folder, part_root, limits)
+        elif found:
+            (beside / name).rename(folder)
+        return bool(found)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def inner_path(written: str) -> str:
+    """A path within a bundle as `extract` gives it, from how a person writes it: `./data/`, decomposed letters."""
+    return unicodedata.normalize("NFC", written.strip()).removeprefix("./").rstrip("/")
 
 
 def content_version(digests: Mapping[str, str]) -> str:
@@ -132,21 +167,18 @@ def _checked_name(entry: zipfile.ZipInfo) -> str:
     return name
 
 
-def _without_top_folder(members: dict[str, zipfile.ZipInfo], root_file: str) -> dict[str, zipfile.ZipInfo]:
-    if root_file in members:
+def _without_top_folder(members: dict[str, zipfile.ZipInfo], root_files: tuple[str, ...]) -> dict[str, zipfile.ZipInfo]:
+    if not root_files or not members.keys().isdisjoint(root_files):
         return members
     tops = {name.split("/")[0] for name in members}
-    if len(tops) == 1 and f"{(top := tops.pop())}/{root_file}" in members:
-        return {name.removeprefix(f"{top}/"): entry for name, entry in members.items()}
+    if len(tops) == 1:
+        top = f"{tops.pop()}/"
+        if any(f"{top}{root_file}" in members for root_file in root_files):
+            return {name.removeprefix(top): entry for name, entry in members.items()}
     there = ", ".join(sorted(members)[:20]) or "nothing"
-    raise Invalid(
-        f"bundle has no {root_file}",
-        [
-            FieldError(
-                loc=[root_file], msg=f"must be at the root of the zip, or of its only folder; the zip has: {there}"
-            )
-        ],
-    )
+    missing = " or ".join(root_files)
+    msg = f"must be at the root of the zip, or of its only folder; the zip has: {there}"
+    raise Invalid(f"bundle has no {missing}", [FieldError(loc=[root_files[0]], msg=msg)])
 
 
 def _unpack(

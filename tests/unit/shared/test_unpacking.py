@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.artifacts.unpacking import ArchiveLimits, content_version, extract
 from shared.errors import Invalid, TooLarge
+from shared.unpacking import ArchiveLimits, content_version, extract
 from tests.unit.artifacts.bundles import Entry, write_zip
 
 ROOT_FILE = "environment.yaml"
