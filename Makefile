@@ -62,7 +62,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Assay needs Python 3.11 or later: install it, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) \
 		|| { echo "$(PYTHON) cannot make a virtual environment: install python3-venv (Debian, Ubuntu) or a full Python" >&2; exit 1; }
-	@echo "Installing the pinned Python packages into $(VENV): about 180 MB to download, the first time"
+	@echo "Installing the pinned Python packages into $(VENV): about 260 MB to download, the first time"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
