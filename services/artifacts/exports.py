@@ -10,17 +10,16 @@ its `target` and `prediction` are what was compared, the item's `target` is the 
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
-import orjson
-
 from services.artifacts.report import MAX_CASES, ReportWriter
-from shared.contracts import Outcome, Usage
+from shared.contracts import Outcome
+from shared.jsontexts import to_json, to_sorted_json
+from shared.predictions import prediction_line
 
 Record = Mapping[str, Any]
 
@@ -55,38 +54,7 @@ _FIXED = (
     "round",
     "created_at",
 )
-_USAGE = tuple(Usage.model_fields)
 _BUFFER = 256 * 1024
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def to_json(value: Any) -> bytes:
-    """UTF-8 JSON with the keys in the order given; NaN and infinities become null, lone surrogates U+FFFD."""
-    return _dump(value, 0)
-
-
-def to_sorted_json(value: Any, *, indent: bool = False) -> bytes:
-    """The same with sorted keys, for objects whose order nobody fixed."""
-    return _dump(value, orjson.OPT_SORT_KEYS | (orjson.OPT_INDENT_2 if indent else 0))
-
-
-def _dump(value: Any, option: int) -> bytes:
-    try:
-        return orjson.dumps(value, option=option)
-    except orjson.JSONEncodeError:
-        # A lone surrogate is valid in JSON's escapes, so a model can send one, but it has no UTF-8.
-        return orjson.dumps(well_formed(value), option=option)
-
-
-def well_formed(value: Any) -> Any:
-    """The same value with U+FFFD for each lone surrogate in its texts and keys."""
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, Mapping):
-        return {well_formed(key): well_formed(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [well_formed(each) for each in value]
-    return value
 
 
 def _sorted(scores: Record | None) -> Record:
@@ -137,20 +105,7 @@ class PredictionsWriter:
 
     def add(self, item: Record, results: Sequence[Record]) -> None:
         for result in results:
-            usage = result["usage"]
-            line = {
-                "item_id": item["item_id"],
-                "sample": result["sample"],
-                "output": result["output"],
-                "outcome": result["outcome"],
-                "error": result["error"],
-                "finish_reason": result["finish_reason"],
-                "usage": usage and {name: usage.get(name) for name in _USAGE},
-                "latency_ms": result["latency_ms"],
-                "ttft_ms": result["ttft_ms"],
-                "attempts": result["attempts"],
-            }
-            self._out.write(to_json(line) + b"\n")
+            self._out.write(prediction_line(result))
 
     def close(self) -> None:
         """A file of lines has no end of its own."""

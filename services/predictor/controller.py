@@ -19,13 +19,13 @@ from nats.js.errors import NotFoundError as ConsumerNotFound
 from nats.js.kv import KeyValue
 
 from services.predictor.grants import Bucket
-from services.predictor.lease import Lease
 from services.predictor.pacing import Interval, Law, Window, decide, law_for
 from services.predictor.reachability import Evidence, Probing
 from services.predictor.recent import Recent
 from services.predictor.worker import ModelWorker
 from shared import subjects
 from shared.contracts import ModelStatus, PacingGrant, PacingReport, PacingState
+from shared.lease import Lease
 from shared.provision import ensure_consumer, model_consumer
 
 logger = logging.getLogger("assay.predictor")

@@ -9,10 +9,10 @@ import pytest
 from nats.js.kv import KeyValue
 
 from services.predictor.handlers import Predictor
-from services.predictor.lease import RENEW_S, TAKE_OVER_S, VALID_S, Lease
 from shared import subjects
 from shared.contracts import Job, ModelEndpoint, ModelStatus, PacingState, Prediction
 from shared.large import LargeMessages
+from shared.lease import RENEW_S, TAKE_OVER_S, VALID_S, Lease
 from shared.provision import ensure_consumer, model_consumer
 from shared.pull import Batches, Puller
 from shared.secrets import Cipher

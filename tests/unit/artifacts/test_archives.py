@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from services.artifacts.archives import ArchiveWriter, SubmissionWriter, public_model, write_scoring_output
+from services.artifacts.archives import SubmissionWriter, public_model, write_scoring_output
+from shared.archives import ArchiveWriter
 from tests.unit.artifacts.rows import evaluation
 
 MODEL: dict[str, Any] = {

@@ -16,8 +16,8 @@ from services.artifacts.exports import (
     RowWriter,
     first_miss,
     mean_scores,
-    to_json,
 )
+from shared.jsontexts import to_json
 from tests.unit.artifacts.rows import evaluation, item, metrics, result, without_answer, wrong
 
 Row = tuple[dict[str, Any], Sequence[dict[str, Any]]]

@@ -1,4 +1,4 @@
-"""Who controls a model: a lease in KV `leases`, taken, renewed and taken over by compare-and-set.
+"""Who does what only one may do: a lease in KV `leases`, taken, renewed and taken over by compare-and-set.
 
 No clock is compared with another machine's: a lease is taken over when this process has seen it unchanged for longer than its
 holder, by its own clock, believes in it.
