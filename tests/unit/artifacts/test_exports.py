@@ -255,7 +255,8 @@ HOSTILE = "<script>alert(1)</script>\x00\x1b[31m\u202eevil\u202c \ud800 \"'\\ \u
 
 
 def test_hostile_text_stays_text_on_one_line() -> None:
-    rows = [(item(0, input=HOSTILE, item_id=HOSTILE, target=HOSTILE), [wrong(0, output=HOSTILE, prediction=HOSTILE)])]
+    answer = wrong(0, item_id=HOSTILE, output=HOSTILE, prediction=HOSTILE)
+    rows = [(item(0, input=HOSTILE, item_id=HOSTILE, target=HOSTILE), [answer])]
     expected = HOSTILE.replace("\ud800", "\ufffd")
     (line,) = predictions(rows)
     assert (line["item_id"], line["output"]) == (expected, expected)
