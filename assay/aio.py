@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 from websockets.asyncio.client import connect
@@ -18,7 +18,7 @@ from assay import calls, downloads
 from assay.address import Address
 from assay.errors import AssayError, ChecksumMismatch, ConnectionFailed, TimedOut, Unavailable, api_error
 from assay.live import Feed, Reconnects
-from assay.pack import packed
+from assay.pack import packed, packed_source
 from shared.api import (
     Environment,
     EnvironmentDetail,
@@ -127,6 +127,14 @@ class AsyncEnvironments:
         with ExitStack() as stack:
             bundle = await asyncio.to_thread(stack.enter_context, packed(path))
             return await self._client.send(calls.push_environment(bundle))
+
+    async def import_(
+        self, format: str, path: str | os.PathLike[str] | None = None, **options: Any
+    ) -> EnvironmentDetail:
+        """As `Environments.import_`."""
+        with ExitStack() as stack:
+            source = None if path is None else await asyncio.to_thread(stack.enter_context, packed_source(path))
+            return await self._client.send(calls.import_environment(format, source, options))
 
     def list(self) -> AsyncIterator[Environment]:
         return self._client.pages(calls.list_environments())

@@ -1,5 +1,6 @@
 """Every REST call as a value: what to send and how to read the answer. No I/O here; `client` and `aio` send them."""
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ class EvaluationFilter(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request. `answer` reads the body into `T`; None where the body is empty."""
+    """One request. `answer` reads the body into `T`; None where the body is empty. `form` goes beside the file `bundle`."""
 
     method: str
     path: str
@@ -94,6 +95,7 @@ class Call(Generic[T]):
     query: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
     bundle: Path | None = None
+    form: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
 
     def at(self, cursor: str) -> "Call[T]":
@@ -112,7 +114,7 @@ class Call(Generic[T]):
             arguments["timeout"] = self.timeout_s
         if self.bundle is not None:
             with self.bundle.open("rb") as opened:
-                yield {**arguments, "files": {"bundle": ("bundle.zip", opened, "application/zip")}}
+                yield {**arguments, "data": dict(self.form), "files": {"bundle": (self.bundle.name, opened)}}
         elif self.json is not None:
             yield {**arguments, "json": self.json}
         else:
@@ -194,6 +196,17 @@ _NOTHING: TypeAdapter[None] = TypeAdapter(None)
 
 def push_environment(bundle: Path) -> Call[Environment]:
     return Call("POST", "/environments", _ENVIRONMENT, bundle=bundle, timeout_s=PUSH_TIMEOUT_S)
+
+
+def import_environment(format_: str, source: Path | None, options: Mapping[str, Any]) -> Call[EnvironmentDetail]:
+    asked = {"format": format_, **options}
+    if source is None:
+        return Call("POST", "/environments", _ENVIRONMENT_DETAIL, json={"import": asked}, timeout_s=PUSH_TIMEOUT_S)
+    try:
+        form = {"import": json.dumps(asked)}
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"the options of an import must be JSON: {error}") from None
+    return Call("POST", "/environments", _ENVIRONMENT_DETAIL, bundle=source, form=form, timeout_s=PUSH_TIMEOUT_S)
 
 
 def list_environments() -> Call[Page[Environment]]:

@@ -14,9 +14,10 @@ import math
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -26,7 +27,7 @@ from assay import calls, downloads
 from assay.address import Address
 from assay.errors import AssayError, ChecksumMismatch, ConnectionFailed, TimedOut, Unavailable, api_error
 from assay.live import Feed, Reconnects
-from assay.pack import packed
+from assay.pack import packed, packed_source
 from shared.api import (
     Environment,
     EnvironmentDetail,
@@ -137,6 +138,14 @@ class Environments:
         """Registers the bundle at `path`, a folder or a zip. `Invalid.errors` name file, line and field."""
         with packed(path) as bundle:
             return self._client.send(calls.push_environment(bundle))
+
+    def import_(self, format: str, path: str | os.PathLike[str] | None = None, **options: Any) -> EnvironmentDetail:
+        """Registers what is at `path`, a file or a folder in another format; `options` are that format's.
+
+        `imported` of the answer says what became of it. `Invalid.errors` name the option, or file and line.
+        """
+        with packed_source(path) if path is not None else nullcontext() as source:
+            return self._client.send(calls.import_environment(format, source, options))
 
     def list(self) -> Iterator[Environment]:
         return self._client.pages(calls.list_environments())

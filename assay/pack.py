@@ -39,6 +39,21 @@ def packed(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise InvalidInput(f"{source} does not exist; give an environment's folder or zip")
 
 
+@contextmanager
+def packed_source(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """What is at `path` as one file, for an import: a file as it is, a folder as a zip. Raises `InvalidInput` for what is neither."""
+    source = Path(path)
+    if source.is_dir():
+        with tempfile.TemporaryDirectory(prefix="assay-") as folder:
+            target = Path(folder) / f"{source.resolve().name or 'source'}.zip"
+            pack(source, target)
+            yield target
+    elif source.is_file():
+        yield source
+    else:
+        raise InvalidInput(f"{source} does not exist; give a file or a folder")
+
+
 def pack(source: Path, target: Path) -> None:
     """Writes the files of the folder `source` into the zip `target`, in the order of their names, without hidden files."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:

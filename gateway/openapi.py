@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
 from gateway.problems import MEDIA_TYPE
+from shared.imports import IMPORT
 
 DESCRIPTION = """Benchmarks live inference endpoints.
 
@@ -90,6 +91,8 @@ def install(app: FastAPI) -> None:
             body = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
             schemas.update({**body.pop("$defs"), "ProblemBody": body})
+            options = IMPORT.json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update({**options.pop("$defs"), "Import": options})
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -1,9 +1,10 @@
-"""A bundle on its way in: from a multipart body through a temporary file on disk into the object store's `staging/`."""
+"""A bundle, or a file to import, on its way in: from a multipart body through a temporary file on disk into the object store's `staging/`."""
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from uuid import uuid4
 
 from starlette.datastructures import UploadFile
@@ -17,8 +18,23 @@ from shared.storage.objects import CHUNK, Objects, ObjectStoreError
 logger = logging.getLogger("assay.gateway")
 
 FIELD = "bundle"
-_ENVELOPE_BYTES = 64 * 1024
+IMPORT_FIELD = "import"
+MAX_OPTIONS_BYTES = 256 * 1024
+"""Of an import, as JSON: they travel in a message of the broker's."""
+_ENVELOPE_BYTES = MAX_OPTIONS_BYTES + 64 * 1024
 """What a multipart body may have beside the file."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What was sent: a file, and the other fields as text. `fields` are those that a browser's form may have."""
+
+    bundle: UploadFile | None
+    texts: dict[str, str]
+
+    async def close(self) -> None:
+        if self.bundle is not None:
+            await self.bundle.close()
 
 
 def wrong(field: str, message: str) -> Invalid:
@@ -26,35 +42,43 @@ def wrong(field: str, message: str) -> Invalid:
     return Invalid(f"{field}: {message}", [error])
 
 
-async def receive_bundle(request: Request, settings: Settings) -> UploadFile:
-    """The file of the field `bundle`, spooled to disk. The caller closes it.
+async def receive(request: Request, settings: Settings, fields: Collection[str] = (IMPORT_FIELD,)) -> Upload:
+    """The file of the field `bundle`, spooled to disk, and the texts of `fields`. The caller closes it.
 
     Raises `TooLarge`, `Invalid` naming a missing, repeated or unknown field, and Starlette's own 400 for a broken body.
     """
     why = f"a bundle may have {settings.max_upload_mb} MB (ASSAY_MAX_UPLOAD_MB)"
     allow_body(request, settings.max_upload_bytes + _ENVELOPE_BYTES, why)
-    form = await request.form(max_files=8, max_fields=8)
+    form = await request.form(max_files=8, max_fields=16)
     try:
-        return only_bundle(form.multi_items(), settings.max_upload_bytes, why)
+        return checked(form.multi_items(), settings.max_upload_bytes, why, fields)
     except BaseException:
         await form.close()
         raise
 
 
-def only_bundle(fields: list[tuple[str, UploadFile | str]], limit: int, why: str) -> UploadFile:
-    for name, _ in fields:
-        if name != FIELD:
-            raise wrong(name, f"there is no such field; send the zip as {FIELD}")
-    if len(fields) != 1:
-        raise wrong(FIELD, "send exactly one zip file in this field")
-    bundle = fields[0][1]
-    if isinstance(bundle, str):
-        raise wrong(FIELD, "must be a file, with a filename, and not a text")
+def checked(items: list[tuple[str, UploadFile | str]], limit: int, why: str, fields: Collection[str]) -> Upload:
+    names = [name for name, _ in items]
+    texts: dict[str, str] = {}
+    bundle: UploadFile | None = None
+    for name, value in items:
+        if name != FIELD and name not in fields:
+            raise wrong(name, f"there is no such field; send the file as {FIELD}")
+        if names.count(name) > 1:
+            raise wrong(name, f"send exactly one {'file' if name == FIELD else 'text'} in this field")
+        if isinstance(value, str) == (name == FIELD):
+            raise wrong(name, "must be a file, with a filename, and not a text" if name == FIELD else "must be a text")
+        if isinstance(value, str):
+            texts[name] = value
+        else:
+            bundle = value
+    if bundle is None:
+        raise wrong(FIELD, "is missing: send exactly one file in this field")
     if (bundle.size or 0) > limit:
         raise TooLarge(f"the bundle is too large: {why}")
     if not bundle.size:
         raise wrong(FIELD, "the file is empty")
-    return bundle
+    return Upload(bundle, texts)
 
 
 async def hash_of_bundle(bundle: UploadFile) -> str:

@@ -62,13 +62,26 @@ class Environment(BaseModel):
     created_at: datetime
 
 
+class Imported(BaseModel):
+    """What became of a source in another format: `notes` say what could not be carried over, `dropped` counts what was left out by its
+    kind, `comparable` whether scores compare with those of the original, `comparable_why` in a sentence why."""
+
+    format: str
+    source: str
+    notes: list[str] = []
+    comparable: bool
+    comparable_why: str
+    dropped: dict[str, int] = {}
+
+
 class EnvironmentDetail(Environment):
-    """`versions` newest first; `scoring` as in the manifest; `columns` of the leaderboard."""
+    """`versions` newest first; `scoring` as in the manifest; `columns` of the leaderboard; `imported` where it was no bundle."""
 
     overview: str = ""
     scoring: dict[str, Any]
     generation: dict[str, Any] = {}
     columns: list[Column] = []
+    imported: Imported | None = None
     versions: list[VersionInfo] = []
 
 

@@ -16,14 +16,15 @@ _CHUNK = 1024 * 1024
 class ArchiveWriter:
     """Writes a zip, entry after entry in the order given, with flat memory.
 
-    Entries are stored, not deflated: what deflate makes of the same data differs between builds of zlib, and an archive
-    is verified by its sha256. A bad or repeated name raises `ValueError`. As a context it closes at its end, and removes
+    Entries are stored unless `deflated`: what deflate makes of the same data differs between builds of zlib, and an evaluation's
+    archive is verified by its sha256. A bad or repeated name raises `ValueError`. As a context it closes at its end, and removes
     the file on an error.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, deflated: bool = False) -> None:
         self.path = path
-        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
+        self._method = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
+        self._zip = zipfile.ZipFile(path, "w", self._method)
         self._names: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -87,6 +88,6 @@ class ArchiveWriter:
         entry = zipfile.ZipInfo(name, _EPOCH)
         entry.create_system = _UNIX
         entry.external_attr = _REGULAR_FILE
-        entry.compress_type = zipfile.ZIP_STORED
+        entry.compress_type = self._method
         entry.file_size = size
         return entry

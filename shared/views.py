@@ -60,5 +60,6 @@ def environment_detail_view(document: dict[str, Any], versions: list[dict[str, A
         scoring=manifest.scoring.model_dump(mode="json"),
         generation=manifest.generation.model_dump(mode="json", exclude_none=True),
         columns=manifest.leaderboard.columns,
+        imported=document.get("imported"),
         versions=[VersionInfo(version=entry["version"], created_at=entry["created_at"]) for entry in versions],
     )

@@ -1,14 +1,19 @@
 """`assay env ...`: environments."""
 
+import json
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from assay.errors import InvalidInput
 from assay.render import NONE, facts, moment, plain, short, table
-from assay.session import Json, session
+from assay.session import Json, Session, session
+from shared.api import Environment, Imported
+from shared.imports import FORMATS
 
 app = typer.Typer(no_args_is_help=True, help="Environments: what models are evaluated on.", rich_markup_mode=None)
 
@@ -26,8 +31,75 @@ def push(
     if found.json:
         found.document(environment)
         return
+    _registered(found, environment)
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    format: Annotated[str, typer.Argument(help=f"What PATH is: {', '.join(FORMATS)}.")],
+    path: Annotated[Path | None, typer.Argument(help="A file or a folder; some formats need none.")] = None,
+    slug: Annotated[str | None, typer.Option(help="Its name in addresses; by default made of the title.")] = None,
+    title: Annotated[str | None, typer.Option(help="By default the source's own.")] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the format, such as fields.input=question; VALUE may be JSON.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an environment of something in another format, and say what became of it."""
+    found = session(ctx, as_json)
+    asked = settings(options or ())
+    asked |= {name: value for name, value in (("slug", slug), ("title", title)) if value is not None}
+    with found.client() as client:
+        environment = client.environments.import_(format, path, **asked)
+    if found.json:
+        found.document(environment)
+        return
+    _registered(found, environment)
+    if environment.imported is not None:
+        _report(found, environment.imported)
+
+
+def settings(options: Sequence[str]) -> dict[str, Any]:
+    """`fields.input=question` as `{"fields": {"input": "question"}}`; a value is JSON where it can be read as such, else text."""
+    asked: dict[str, Any] = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        *path, last = key.strip().split(".")
+        if not equals or not all((*path, last)):
+            raise InvalidInput(f"--set {option!r}: write KEY=VALUE, such as fields.input=question")
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        place = asked
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise InvalidInput(f"--set {option!r}: {part} has a value already")
+        place[last] = value
+    return asked
+
+
+def _registered(found: Session, environment: Environment) -> None:
     phases = ", ".join(f"{phase.name} ({phase.items} items)" for phase in environment.phases)
     found.out.print(Text(plain(f"{environment.slug} version {environment.version[:12]}: {phases}")), soft_wrap=True)
+
+
+def _report(found: Session, imported: Imported) -> None:
+    verdict = "comparable" if imported.comparable else "not comparable"
+    found.out.print(Text(plain(f"Scores are {verdict} with the original's: {imported.comparable_why}")), soft_wrap=True)
+    for note in imported.notes:
+        found.out.print(Text(plain(f"- {note}")), soft_wrap=True)
+    if imported.dropped:
+        found.out.print(
+            Text(plain("Left out: " + ", ".join(f"{n} {kind}" for kind, n in imported.dropped.items()))), soft_wrap=True
+        )
 
 
 @app.command("list")

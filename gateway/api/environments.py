@@ -10,16 +10,18 @@ from starlette.responses import Response
 
 from gateway import examples
 from gateway.auth import ADMIN, VIEWER, CurrentRole, Role
-from gateway.idempotency import IdempotencyKey, repeat_of
+from gateway.idempotency import IdempotencyKey, hash_of, repeat_of
+from gateway.imports import options_from, options_from_text
 from gateway.lookups import find_environment, phase_of, versions_of
 from gateway.openapi import example, problems
 from gateway.paging import Cursor, Limit, cut, decode, encode, older_than
 from gateway.parts import Parts, PartsOf
 from gateway.ranking import rank
-from gateway.uploads import FIELD, hash_of_bundle, receive_bundle, stage, unstage, wrong
+from gateway.uploads import FIELD, IMPORT_FIELD, Upload, hash_of_bundle, receive, stage, unstage, wrong
 from shared.api import Environment, EnvironmentDetail, Item, LeaderboardAnswer, Page
 from shared.contracts import Status
 from shared.errors import BadRequest, Problem, Unavailable
+from shared.imports import Import, as_sent
 from shared.manifest import Manifest
 from shared.views import environment_detail_view, environment_view
 
@@ -41,17 +43,23 @@ _UPLOAD: dict[str, Any] = {
                     "type": "object",
                     "required": [FIELD],
                     "properties": {
-                        FIELD: {"type": "string", "format": "binary", "description": "A zip with environment.yaml."}
+                        FIELD: {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A zip with environment.yaml; with `import`, a zip or a file in the format that it names.",
+                        },
+                        IMPORT_FIELD: {"$ref": "#/components/schemas/Import"},
                     },
-                }
+                },
+                "encoding": {IMPORT_FIELD: {"contentType": "application/json"}},
             },
             "application/json": {
                 "schema": {
                     "type": "object",
-                    "required": ["import"],
-                    "properties": {"import": {"type": "object", "description": "Not possible yet: send a bundle."}},
+                    "required": [IMPORT_FIELD],
+                    "properties": {IMPORT_FIELD: {"$ref": "#/components/schemas/Import"}},
+                    "description": "For an import that needs no file.",
                 },
-                "example": {"import": {}},
             },
         },
     }
@@ -102,38 +110,46 @@ async def list_environments(
 async def create_environment(
     request: Request, response: Response, parts: PartsOf, idempotency_key: IdempotencyKey = None
 ) -> Any:
-    """Validates the whole bundle first: a 422 names file, line and field. The same content is the same version."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise await _not_a_bundle(request)
-    parts.need_nats()
-    bundle = await receive_bundle(request, parts.settings)
+    """Validates the whole bundle first: a 422 names file, line and field. The same content is the same version.
+
+    With `import`, what is sent is in another format, and is made into a bundle first; `imported` in the answer says what became of it.
+    """
+    is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+    upload = await receive(request, parts.settings) if is_form else Upload(None, {})
     try:
-        registered = await _register_once(parts, bundle, idempotency_key)
+        if is_form:
+            options = options_from_text(upload.texts[IMPORT_FIELD]) if IMPORT_FIELD in upload.texts else None
+        else:
+            options = await _import_alone(request)
+        registered = await register(parts, upload.bundle, options, idempotency_key)
     finally:
-        await bundle.close()
+        await upload.close()
     response.headers["Location"] = f"/v1/environments/{registered['slug']}@{registered['version']}"
     return registered
 
 
-async def _not_a_bundle(request: Request) -> Problem:
+async def _import_alone(request: Request) -> Import:
     try:
         body = await request.json()
-    except ValueError:
-        return BadRequest(f"the body is neither multipart/form-data with a zip in the field {FIELD} nor JSON")
-    if isinstance(body, dict) and "import" in body:
-        return wrong("import", f"importers are not there yet; send a bundle: multipart/form-data with a zip as {FIELD}")
-    return wrong(FIELD, "is missing: send multipart/form-data with a zip in this field")
+    except (ValueError, RecursionError):
+        raise BadRequest(f"the body is neither multipart/form-data with a zip in the field {FIELD} nor JSON") from None
+    if not isinstance(body, dict) or IMPORT_FIELD not in body:
+        raise wrong(FIELD, "is missing: send multipart/form-data with a zip in this field")
+    if unknown := sorted(body.keys() - {IMPORT_FIELD}):
+        raise wrong(unknown[0][:200], f"there is no such field; a JSON body has {IMPORT_FIELD} alone")
+    return options_from(body[IMPORT_FIELD], has_file=False)
 
 
-async def _register_once(parts: Parts, bundle: UploadFile, key: str | None) -> Any:
-    """Register, or with a key that has been used for this bundle give the first answer again."""
-    repeat = repeat_of("environments", key, await hash_of_bundle(bundle)) if key else None
+async def register(parts: Parts, bundle: UploadFile | None, options: Import | None, key: str | None = None) -> Any:
+    """The registered version as JSON; with a key that has been used for this very request the first answer again."""
+    parts.need_nats()
+    repeat = repeat_of("environments", key, await _hash_of(bundle, options)) if key else None
     if repeat is None:
-        return await _register(parts, bundle)
+        return await _register(parts, bundle, options)
     if answer := (await parts.command("orchestrator", "idempotency.claim", {**repeat}))["answer"]:
         return answer
     try:
-        answer = await _register(parts, bundle)
+        answer = await _register(parts, bundle, options)
     except Unavailable:
         raise
     except Problem:
@@ -144,6 +160,13 @@ async def _register_once(parts: Parts, bundle: UploadFile, key: str | None) -> A
     return answer
 
 
+async def _hash_of(bundle: UploadFile | None, options: Import | None) -> str:
+    content = None if bundle is None else await hash_of_bundle(bundle)
+    if content is not None and options is None:
+        return content
+    return hash_of({FIELD: content, IMPORT_FIELD: options and as_sent(options)})
+
+
 async def _finish(parts: Parts, key: str, answer: Any) -> None:
     """Without the record a repeat registers the same content again, which is the same version: no reason to fail."""
     try:
@@ -152,14 +175,17 @@ async def _finish(parts: Parts, key: str, answer: Any) -> None:
         logger.warning("cannot record the answer to an Idempotency-Key: %s", problem.detail)
 
 
-async def _register(parts: Parts, bundle: UploadFile) -> Any:
+async def _register(parts: Parts, bundle: UploadFile | None, options: Import | None) -> Any:
     """Artifacts removes the staged object whenever it answers."""
-    key = await stage(bundle, parts.objects)
-    body = {"key": key, "filename": (bundle.filename or "bundle.zip")[:255]}
+    key = None if bundle is None else await stage(bundle, parts.objects)
+    body: dict[str, Any] = {"key": key, "filename": ((bundle and bundle.filename) or "bundle.zip")[:255]}
+    if options is not None:
+        body["import"] = as_sent(options)
     try:
         return await parts.command("artifacts", "environments.register", body, timeout=REGISTER_TIMEOUT_S)
     except Unavailable:
-        await unstage(key, parts.objects)
+        if key is not None:
+            await unstage(key, parts.objects)
         raise
 
 

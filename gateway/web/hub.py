@@ -3,7 +3,7 @@
 import asyncio
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -11,10 +11,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.api.environments import create_environment, list_environments
+from gateway.api.environments import list_environments, register
 from gateway.auth import ADMIN
+from gateway.imports import FORM_FIELDS, options_from_form
 from gateway.paging import Cursor
 from gateway.parts import Parts, PartsOf
+from gateway.uploads import receive
 from gateway.web import bundles
 from gateway.web.environment import address_of
 from gateway.web.figures import is_rate, shown
@@ -22,6 +24,7 @@ from gateway.web.render import page
 from shared.api import Environment, PhaseInfo
 from shared.contracts import ACTIVE, Status
 from shared.errors import Problem
+from shared.imports import FORMATS
 from shared.manifest import Column, Leaderboard
 from shared.storage.mongo import Database
 
@@ -69,17 +72,28 @@ async def show_hub(
 @router.post("/", dependencies=[ADMIN])
 async def add_environment(request: Request, parts: PartsOf) -> Response:
     """For the form where no script runs; a script asks the API itself."""
+    sent: dict[str, str] = {}
     try:
-        registered = await create_environment(request, Response(), parts)
+        upload = await receive(request, parts.settings, FORM_FIELDS)
+        sent = upload.texts
+        try:
+            registered = await register(parts, upload.bundle, options_from_form(sent))
+        finally:
+            await upload.close()
     except Problem as problem:
         if problem.status >= 500:
             raise
-        return await _hub(request, parts, problem=problem)
+        return await _hub(request, parts, problem=problem, sent=sent)
     return RedirectResponse(address_of(registered["slug"]), 303)
 
 
 async def _hub(
-    request: Request, parts: Parts, q: str = "", cursor: str | None = None, problem: Problem | None = None
+    request: Request,
+    parts: Parts,
+    q: str = "",
+    cursor: str | None = None,
+    problem: Problem | None = None,
+    sent: Mapping[str, str] | None = None,
 ) -> Response:
     found = await list_environments(parts, q or None, CARDS, cursor)
     following = {"q": q, "cursor": found.next}
@@ -93,6 +107,8 @@ async def _hub(
         next=f"/?{urlencode(following)}" if found.next else None,
         problem=problem,
         wrong=[bundles.place(error) for error in problem.errors] if problem else [],
+        formats={name: kind.called for name, kind in FORMATS.items()},
+        sent=sent or {},
         max_upload_mb=parts.settings.max_upload_mb,
         max_upload_bytes=parts.settings.max_upload_bytes,
     )

@@ -14,7 +14,7 @@ import orjson
 
 from services.artifacts.ids import Ids
 from services.artifacts.manifests import MANIFEST, read_manifest
-from services.artifacts.problems import Problems, near
+from services.artifacts.problems import Problems
 from services.artifacts.programs import ProgramCheck
 from services.artifacts.rendering import Source, TemplateError, Templates
 from services.artifacts.rows import (
@@ -30,6 +30,7 @@ from services.artifacts.rows import (
     unit,
 )
 from shared.errors import TooLarge
+from shared.explain import near
 from shared.manifest import ChoiceScoring, Manifest, Phase, ProgramScoring, Prompt, Scoring, WithReferences
 from shared.unpacking import ArchiveLimits, content_version, extract, inner_path
 

@@ -1,6 +1,7 @@
 """Reading a bundle in a process of its own, so that a hostile one costs that process and nothing else.
 
-python -m services.artifacts.inspection PARENT_PID ARCHIVE OUT    < limits as JSON    > {"bundle": ...} or {"problem": ...} as JSON
+python -m services.artifacts.inspection PARENT_PID ARCHIVE OUT
+    < {"limits": ..., "import": options or null, "filename": ...}    > {"bundle": ..., "imported": ...} or {"problem": ...}
 """
 
 import asyncio
@@ -15,9 +16,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from services.artifacts.bundles import Bundle, Limits, read_bundle
+from services.artifacts.importers import IMPORTED, import_source
+from shared.api import Imported
 from shared.errors import Invalid, Problem, raise_problem
+from shared.imports import IMPORT, Import, as_sent
 
 logger = logging.getLogger("assay.artifacts")
 
@@ -38,6 +43,19 @@ async def inspect_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
         TooLarge: see `read_bundle`.
         Problem: an error of Assay's own, status 500; the worker's stderr is in the log.
     """
+    return Bundle.from_dict((await _in_worker(archive, out, limits, {}))["bundle"])
+
+
+async def inspect_import(
+    sent: Path | None, filename: str, options: Import, out: Path, limits: Limits
+) -> tuple[Path, Bundle, Imported]:
+    """`import_source` and then `read_bundle`, in the same way; gives the converted bundle's zip too. Raises as `inspect_bundle`."""
+    asked = {"import": as_sent(options), "filename": filename}
+    document = await _in_worker(sent, out, limits, asked)
+    return out / IMPORTED, Bundle.from_dict(document["bundle"]), Imported.model_validate(document["imported"])
+
+
+async def _in_worker(archive: Path | None, out: Path, limits: Limits, asked: dict[str, Any]) -> Any:
     worker = await asyncio.create_subprocess_exec(
         *_command(archive, out),
         stdin=asyncio.subprocess.PIPE,
@@ -49,7 +67,7 @@ async def inspect_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     )
     try:
         async with asyncio.timeout(limits.wall_s):
-            stdout, stderr = await worker.communicate(json.dumps(asdict(limits)).encode())
+            stdout, stderr = await worker.communicate(json.dumps({"limits": asdict(limits), **asked}).encode())
     except TimeoutError as error:
         raise Invalid(f"bundle takes more than {limits.wall_s:g} s to read") from error
     finally:
@@ -67,7 +85,7 @@ async def inspect_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     document = json.loads(stdout)
     if "problem" in document:
         raise_problem(document["problem"])
-    return Bundle.from_dict(document["bundle"])
+    return document
 
 
 def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
@@ -75,8 +93,8 @@ def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
     return {name: own[name] for name in _KEPT if name in own} | _ADDED
 
 
-def _command(archive: Path, out: Path) -> list[str]:
-    paths = str(archive.absolute()), str(out.absolute())
+def _command(archive: Path | None, out: Path) -> list[str]:
+    paths = str(archive.absolute()) if archive else "", str(out.absolute())
     return [sys.executable, "-m", "services.artifacts.inspection", str(os.getpid()), *paths]
 
 
@@ -120,19 +138,30 @@ def _confine(limits: Limits) -> None:
 
 
 def main() -> None:
-    parent, archive, out = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    parent, archive, out = int(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None, Path(sys.argv[3])
     _die_with(parent)
-    limits = Limits(**json.load(sys.stdin))
+    asked = json.load(sys.stdin)
+    limits = Limits(**asked["limits"])
     _confine(limits)
     document: dict[str, object]
     try:
-        document = {"bundle": read_bundle(archive, out, limits).as_dict()}
+        document = _inspect(archive, out, limits, asked)
     except Problem as problem:
         document = {"problem": problem.as_dict()}
     except MemoryError:
         reason = f"it needs more than {limits.memory_bytes:,} bytes of memory"
         document = {"problem": Invalid(f"bundle cannot be read: {reason}").as_dict()}
     json.dump(document, sys.stdout)
+
+
+def _inspect(archive: Path | None, out: Path, limits: Limits, asked: dict[str, Any]) -> dict[str, object]:
+    imported = None
+    if "import" in asked:
+        options = IMPORT.validate_python(asked["import"])
+        archive, imported = import_source(archive, asked["filename"], options, out, limits)
+    assert archive is not None
+    bundle = read_bundle(archive, out, limits)
+    return {"bundle": bundle.as_dict(), "imported": imported.model_dump(mode="json") if imported else None}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """What is wrong with a bundle, collected."""
 
-import difflib
 from collections.abc import Iterable
 
 from shared.errors import FieldError, Invalid
@@ -31,11 +30,3 @@ class Problems:
             said = f"more than {_MAX_ERRORS} errors" if count > _MAX_ERRORS else f"{count} error{'s' * (count > 1)}"
             first = self.errors[0]
             raise Invalid(f"bundle has {said}: {first['loc'][0]}: {first['msg']}", self.errors)
-
-
-def near(name: str, known: Iterable[str], what: str) -> str:
-    """The end of a message on an unknown name."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    there = f"{what} {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}"
-    return f"did you mean {close[0]!r}? {there[0].upper()}{there[1:]}" if close else there

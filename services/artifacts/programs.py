@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
-from services.artifacts.problems import Problems, near
+from services.artifacts.problems import Problems
 from shared.errors import Invalid, TooLarge
+from shared.explain import near
 from shared.manifest import Manifest, ProgramScoring
 from shared.unpacking import ArchiveLimits, extract_part, inner_path
 

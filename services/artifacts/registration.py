@@ -17,12 +17,13 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from services.artifacts.bundles import Bundle, Limits
-from services.artifacts.inspection import inspect_bundle
+from services.artifacts.inspection import inspect_bundle, inspect_import
 from services.artifacts.problems import Problems
 from services.artifacts.rows import unit
 from shared import subjects
 from shared.contracts import Event
 from shared.errors import Unavailable
+from shared.imports import IMPORT
 from shared.service import Service, call
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 from shared.storage.objects import Objects
@@ -54,22 +55,31 @@ class Registration:
         self._inspections = asyncio.Semaphore(MAX_INSPECTIONS)
 
     async def register(self, body: dict[str, Any]) -> Any:
-        """Command `artifacts.environments.register` {key}: a staged bundle becomes a version; the staged object goes."""
+        """Command `artifacts.environments.register` {key, filename, import?}: a staged bundle, or what is to be imported, becomes a version;
+        the staged object goes. `key` is None where an import needs no file."""
         try:
             with workspace("artifacts") as folder:
                 async with asyncio.timeout(DEADLINE_S):
-                    return await self._register(body["key"], folder)
+                    return await self._register(body, folder)
         except TimeoutError as error:
             raise Unavailable(f"the bundle was not registered within {DEADLINE_S:g} s; send it again") from error
         finally:
-            await self._objects.remove(body["key"])
+            if body["key"] is not None:
+                await self._objects.remove(body["key"])
 
-    async def _register(self, key: str, folder: Path) -> Any:
+    async def _register(self, body: dict[str, Any], folder: Path) -> Any:
         archive, out = folder / "bundle.zip", folder / "out"
-        await self._objects.get_file(key, archive)
+        if body["key"] is not None:
+            await self._objects.get_file(body["key"], archive)
         out.mkdir()
+        imported = None
         async with self._inspections:
-            bundle = await inspect_bundle(archive, out, self._limits)
+            if (asked := body.get("import")) is None:
+                bundle = await inspect_bundle(archive, out, self._limits)
+            else:
+                sent = None if body["key"] is None else archive
+                options = IMPORT.validate_python(asked)
+                archive, bundle, imported = await inspect_import(sent, body["filename"], options, out, self._limits)
         await self._check_targets(bundle, out)
         reference = f"{bundle.manifest.slug}@{bundle.version}"
         await self._objects.put_file(
@@ -80,6 +90,7 @@ class Registration:
             async for batch in _from_thread(in_batches(lines, len, MAX_WRITE_BYTES)):
                 await self._store_items(reference, phase.name, batch)
         document = _document(reference, bundle)
+        document["imported"] = await self._origin(reference) if imported is None else imported.model_dump(mode="json")
         await self._database["environments"].replace_one({"_id": reference}, document, upsert=True)
         await self._announce(document)
         versions = (
@@ -119,6 +130,11 @@ class Registration:
                 raise
             writes = [ReplaceOne({"_id": documents[at]["_id"]}, documents[at], upsert=True) for at in there]
             await self._database["items"].bulk_write(writes, ordered=False)
+
+    async def _origin(self, reference: str) -> Any:
+        """What this very content was imported from, where it was: a bundle that is sent again as it was downloaded keeps that."""
+        found = await self._database["environments"].find_one({"_id": reference}, {"imported": 1})
+        return (found or {}).get("imported")
 
     async def _announce(self, document: Document) -> None:
         event = Event(

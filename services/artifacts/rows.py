@@ -1,4 +1,4 @@
-"""Reading a data file (JSONL, CSV with a header, Parquet) row by row.
+"""Reading a data file (JSONL, CSV or TSV with a header, Parquet) row by row.
 
 A file is never in memory as a whole. What is wrong comes as a `BadRow` among the rows, so that one reading finds every bad line.
 """
@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-SUFFIXES = (".jsonl", ".csv", ".parquet")
+SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 _BATCH = 256  # rows of a Parquet file in memory
 _MAX_ID = 256  # characters
 _MAX_DEPTH = 50  # of nested values; MongoDB takes 100 with what Assay puts around them
@@ -49,7 +49,9 @@ def read_rows(path: Path, max_line_bytes: int) -> Iterator[Row | BadRow]:
         case ".jsonl":
             return _read_jsonl(path, max_line_bytes)
         case ".csv":
-            return _read_csv(path, max_line_bytes)
+            return _read_csv(path, max_line_bytes, ",")
+        case ".tsv":
+            return _read_csv(path, max_line_bytes, "\t")
         case ".parquet":
             return _read_parquet(path)
     return iter([BadRow(None, f"is of no known format: the name must end in {', '.join(SUFFIXES)}")])
@@ -256,9 +258,9 @@ def _text_only(lines: Iterator[tuple[int, str | BadRow]]) -> Iterator[str]:
         yield line
 
 
-def _read_csv(path: Path, max_line_bytes: int) -> Iterator[Row | BadRow]:
+def _read_csv(path: Path, max_line_bytes: int, delimiter: str) -> Iterator[Row | BadRow]:
     csv.field_size_limit(max_line_bytes)
-    reader = csv.reader(_text_only(_lines(path, max_line_bytes)), strict=True)
+    reader = csv.reader(_text_only(_lines(path, max_line_bytes)), delimiter=delimiter, strict=True)
     header: list[str] = []
     while True:
         start = reader.line_num + 1  # a quoted cell may hold line breaks

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from shared.errors import Conflict, Invalid
+from shared.imports import FORMATS
 from shared.settings import Settings
 from tests.integration.test_gateway_api import WHEN, RunningGateway, good, pages, problem
 
@@ -172,7 +174,12 @@ async def test_a_bundle_that_is_too_large_is_told_so(stores: Settings, chunked: 
         ({"files": {"file": ("b.zip", b"zip")}}, 422, "bundle"),
         ({"files": [("bundle", ("a.zip", b"a")), ("bundle", ("b.zip", b"b"))]}, 422, "bundle"),
         ({"files": {"other": ("b.zip", b"zip")}}, 422, "other"),
-        ({"json": {"import": {"hub": "x"}}}, 422, "import"),
+        ({"json": {"import": {"hub": "x"}}}, 422, "import.format"),
+        ({"json": {"import": {"format": "table"}}}, 422, "bundle: is missing"),
+        ({"json": {"import": {"format": "table"}, "slug": "x"}}, 422, "slug"),
+        ({"files": {"bundle": ("a.csv", b"a,b")}, "data": {"import": "{"}}, 422, "import: is not JSON"),
+        ({"files": {"bundle": ("a.csv", b"a,b")}, "data": {"import": '{"format": "tabel"}'}}, 422, "'table'"),
+        ({"files": {"bundle": ("a.csv", b"a,b")}, "data": {"import": "[" * 300_000}}, 422, "import: is larger"),
         ({"json": {"impart": {}}}, 422, "bundle"),
         ({"json": [1]}, 422, "bundle"),
         ({"content": b"PK\x03\x04"}, 400, "bundle"),
@@ -187,6 +194,40 @@ async def test_a_bundle_that_is_too_large_is_told_so(stores: Settings, chunked: 
 async def test_an_upload_that_is_none(gateway: RunningGateway, request_: Any, status: int, word: str) -> None:
     body = problem(await gateway.http.post("/v1/environments", **request_), status)
     assert word in body["detail"]
+
+
+async def test_what_is_to_be_imported_is_handed_to_artifacts_with_its_options(gateway: RunningGateway) -> None:
+    options = {"format": "table", "scoring": "contains", "fields": {"input": "q"}}
+    report = {"format": "table", "source": "a.csv", "comparable": True, "comparable_why": "It is."}
+    with_report = {**REGISTERED, "imported": report}
+    async with gateway.owner("artifacts.environments.register", lambda body: with_report) as asked:
+        sent = {"files": {"bundle": ("a.csv", b"q,answer\n1,2\n")}, "data": {"import": json.dumps(options)}}
+        body = good(await gateway.http.post("/v1/environments", **sent), 201)
+    assert body["imported"] == {**report, "notes": [], "dropped": {}}
+    assert asked[0]["filename"] == "a.csv"
+    assert asked[0]["import"] == {**options, "scoring": {"scorer": "contains"}}
+
+
+async def test_each_wrong_option_of_an_import_has_its_place(gateway: RunningGateway) -> None:
+    options = {"format": "table", "slug": "A B", "fields": {"inputt": "q"}, "scoring": {"scorer": "f1", "threshold": 2}}
+    sent = {"files": {"bundle": ("a.csv", b"q,answer")}, "data": {"import": json.dumps(options)}}
+    body = problem(await gateway.http.post("/v1/environments", **sent), 422)
+    assert [error["loc"] for error in body["errors"]] == [
+        ["import", "slug"],
+        ["import", "fields", "inputt"],
+        ["import", "scoring", "threshold"],
+    ]
+
+
+async def test_the_contract_has_every_format_with_its_options(gateway: RunningGateway) -> None:
+    contract = good(await gateway.http.get("/openapi.json"))
+    schemas = contract["components"]["schemas"]
+    content = contract["paths"]["/v1/environments"]["post"]["requestBody"]["content"]
+    assert content["multipart/form-data"]["schema"]["properties"]["import"] == {"$ref": "#/components/schemas/Import"}
+    assert content["application/json"]["schema"]["properties"]["import"] == {"$ref": "#/components/schemas/Import"}
+    formats = schemas["Import"]["discriminator"]["mapping"]
+    assert formats.keys() == FORMATS.keys()
+    assert "fields" in schemas[formats["table"].rpartition("/")[2]]["properties"]
 
 
 async def test_the_same_bundle_under_the_same_key_is_registered_once(gateway: RunningGateway) -> None:
@@ -209,11 +250,13 @@ async def test_the_same_bundle_under_the_same_key_is_registered_once(gateway: Ru
     ):
         headers = {"Idempotency-Key": "once"}
 
-        async def push(data: bytes) -> httpx.Response:
-            return await gateway.http.post("/v1/environments", files={"bundle": ("b.zip", data)}, headers=headers)
+        async def push(data: bytes, **options: str) -> httpx.Response:
+            sent = {"files": {"bundle": ("b.zip", data)}, "data": options}
+            return await gateway.http.post("/v1/environments", **sent, headers=headers)
 
         first, again = await push(b"zip"), await push(b"zip")
         assert good(first, 201) == good(again, 201)
         problem(await push(b"another"), 409)
+        problem(await push(b"zip", **{"import": '{"format": "table"}'}), 409)
     assert len(asked) == 1
     assert claims[0] == {"key": "environments:once", "hash": hashlib.sha256(b"zip").hexdigest()}

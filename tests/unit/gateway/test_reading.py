@@ -10,7 +10,7 @@ from gateway.api.files import is_match
 from gateway.idempotency import hash_of, repeat_of
 from gateway.lookups import environment_filter, phase_of
 from gateway.rows import Filter, mean_scores, result_of
-from gateway.uploads import only_bundle
+from gateway.uploads import checked
 from shared.contracts import Outcome
 from shared.errors import Invalid, Problem, TooLarge
 
@@ -93,9 +93,11 @@ def upload(size: int = 3) -> UploadFile:
     return UploadFile(io.BytesIO(b"x" * size), size=size, filename="b.zip", headers=Headers({}))
 
 
-def test_one_bundle() -> None:
+def test_one_bundle_and_what_goes_with_it() -> None:
     one = upload()
-    assert only_bundle([("bundle", one)], 3, "why") is one
+    found = checked([("import", "{}"), ("bundle", one)], 3, "why", ("import",))
+    assert found.bundle is one
+    assert found.texts == {"import": "{}"}
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,9 @@ def test_one_bundle() -> None:
         ([], Invalid, "bundle"),
         ([("bundle", upload()), ("bundle", upload())], Invalid, "exactly one"),
         ([("bundle", "text")], Invalid, "must be a file"),
+        ([("bundle", upload()), ("import", upload())], Invalid, "must be a text"),
+        ([("bundle", upload()), ("import", "{}"), ("import", "{}")], Invalid, "exactly one"),
+        ([("bundle", upload()), ("format", "table")], Invalid, "format"),
         ([("file", upload())], Invalid, "file"),
         ([("bundle", upload(0))], Invalid, "empty"),
         ([("bundle", upload(4))], TooLarge, "why"),
@@ -111,7 +116,7 @@ def test_one_bundle() -> None:
 )
 def test_anything_but_one_bundle(fields: list[Any], kind: type[Problem], said: str) -> None:
     with pytest.raises(kind, match=said):
-        only_bundle(fields, 3, "why")
+        checked(fields, 3, "why", ("import",))
 
 
 def test_a_repeat_is_recognised_whatever_the_order_of_members() -> None:
