@@ -196,13 +196,17 @@ async def test_an_upload_that_is_none(gateway: RunningGateway, request_: Any, st
     assert word in body["detail"]
 
 
+async def send(gateway: RunningGateway, data: bytes, options: dict[str, Any]) -> httpx.Response:
+    form = {"import": json.dumps(options)}
+    return await gateway.http.post("/v1/environments", files={"bundle": ("a.csv", data)}, data=form)
+
+
 async def test_what_is_to_be_imported_is_handed_to_artifacts_with_its_options(gateway: RunningGateway) -> None:
     options = {"format": "table", "scoring": "contains", "fields": {"input": "q"}}
     report = {"format": "table", "source": "a.csv", "comparable": True, "comparable_why": "It is."}
     with_report = {**REGISTERED, "imported": report}
     async with gateway.owner("artifacts.environments.register", lambda body: with_report) as asked:
-        sent = {"files": {"bundle": ("a.csv", b"q,answer\n1,2\n")}, "data": {"import": json.dumps(options)}}
-        body = good(await gateway.http.post("/v1/environments", **sent), 201)
+        body = good(await send(gateway, b"q,answer\n1,2\n", options), 201)
     assert body["imported"] == {**report, "notes": [], "dropped": {}}
     assert asked[0]["filename"] == "a.csv"
     assert asked[0]["import"] == {**options, "scoring": {"scorer": "contains"}}
@@ -210,8 +214,7 @@ async def test_what_is_to_be_imported_is_handed_to_artifacts_with_its_options(ga
 
 async def test_each_wrong_option_of_an_import_has_its_place(gateway: RunningGateway) -> None:
     options = {"format": "table", "slug": "A B", "fields": {"inputt": "q"}, "scoring": {"scorer": "f1", "threshold": 2}}
-    sent = {"files": {"bundle": ("a.csv", b"q,answer")}, "data": {"import": json.dumps(options)}}
-    body = problem(await gateway.http.post("/v1/environments", **sent), 422)
+    body = problem(await send(gateway, b"q,answer", options), 422)
     assert [error["loc"] for error in body["errors"]] == [
         ["import", "slug"],
         ["import", "fields", "inputt"],
@@ -251,8 +254,8 @@ async def test_the_same_bundle_under_the_same_key_is_registered_once(gateway: Ru
         headers = {"Idempotency-Key": "once"}
 
         async def push(data: bytes, **options: str) -> httpx.Response:
-            sent = {"files": {"bundle": ("b.zip", data)}, "data": options}
-            return await gateway.http.post("/v1/environments", **sent, headers=headers)
+            files = {"bundle": ("b.zip", data)}
+            return await gateway.http.post("/v1/environments", files=files, data=options, headers=headers)
 
         first, again = await push(b"zip"), await push(b"zip")
         assert good(first, 201) == good(again, 201)

@@ -123,7 +123,7 @@ def test_broken_parquet(tmp_path: Path, cut: int) -> None:
 
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:
     assert read(tmp_path, "a.json", "[]") == [
-        BadRow(None, "is of no known format: the name must end in .jsonl, .csv, .parquet")
+        BadRow(None, "is of no known format: the name must end in .jsonl, .csv, .tsv, .parquet")
     ]
 
 
