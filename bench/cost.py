@@ -1,6 +1,5 @@
 """What an item costs: the CPU time of each process of the stack, and each step by itself."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import uvloop
 
 from bench import steps
 from bench.fixtures import Bench, BenchError
+from bench.memory import cpu_s
 from bench.results import Section, Table
 from bench.timing import evaluate
 
@@ -19,19 +19,10 @@ The second is each step of an item by itself, in one process and batched as the 
 process, *wall* has the other side's work (nats-server, mongod, the endpoint) and waiting in it, all on the same cores."""
 
 
-def cpu_s(stat: str, ticks_per_s: int) -> float:
-    """User and system time from a line of `/proc/PID/stat` (proc(5), fields 14 and 15); the name before them may hold anything."""
-    fields = stat.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / ticks_per_s
-
-
 def usage(bench: Bench) -> dict[tuple[str, int], float]:
     """CPU seconds so far by part and process id."""
-    ticks_per_s = os.sysconf("SC_CLK_TCK")
     return {
-        (row.part, row.pid): cpu_s(Path(f"/proc/{row.pid}/stat").read_text(), ticks_per_s)
-        for row in bench.stack.status()
-        if row.pid
+        (row.part, row.pid): cpu_s(Path(f"/proc/{row.pid}/stat").read_text()) for row in bench.stack.status() if row.pid
     }
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,8 +17,9 @@ from urllib.parse import urlsplit
 import httpx
 import nats
 
-from bench.cost import cpu_s, usage
+from bench.cost import usage
 from bench.fixtures import SLUG, STOP_S, Bench, BenchError
+from bench.memory import cpu_s
 from bench.results import Section, Table
 from bench.timing import DEADLINE_S, evaluate, timing
 from deploy.embedded.programs import ROOT
@@ -125,7 +125,7 @@ class Crowd:
 
 
 def process_cpu_s(pid: int) -> float:
-    return cpu_s(Path(f"/proc/{pid}/stat").read_text(), os.sysconf("SC_CLK_TCK"))
+    return cpu_s(Path(f"/proc/{pid}/stat").read_text())
 
 
 def resident_mb(status: str) -> float:

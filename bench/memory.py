@@ -1,5 +1,6 @@
-"""Memory of every process of a stack over time, from `/proc` (proc(5))."""
+"""Memory and CPU time of every process of a stack over time, from `/proc` (proc(5))."""
 
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,23 +18,31 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Resident:
-    """Bytes in memory now, and the most that there ever were (the kernel keeps count, so no peak falls between two looks)."""
+    """Bytes in memory now, and the most that there ever were (the kernel keeps count, so no peak falls between two looks);
+    `cpu_s`, the CPU time used so far, is that of the process itself."""
 
     now: int
     most: int
+    cpu_s: float = 0.0
 
 
 Sample = tuple[float, Mapping[str, Resident]]
 """Unix time, and what each process has by its name."""
 
 
-def resident(status: str) -> Resident | None:
+def cpu_s(stat: str) -> float:
+    """User and system time from a line of `/proc/PID/stat` (fields 14 and 15); the name before them may hold anything."""
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(status: str, cpu_s: float = 0.0) -> Resident | None:
     """From the text of `/proc/PID/status`; None for a process that has ended and is only remembered."""
     found = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     if "VmRSS" not in found:
         return None
     now, most = (1024 * int(found[name].split()[0]) for name in ("VmRSS", "VmHWM"))
-    return Resident(now, most)
+    return Resident(now, most, cpu_s)
 
 
 def descendants(parents: Mapping[int, int], root: int) -> list[int]:
@@ -47,6 +56,15 @@ def descendants(parents: Mapping[int, int], root: int) -> list[int]:
 def most_between(samples: Sequence[Sample], name: str, start: float, end: float) -> int | None:
     """The most bytes that a process had in memory in a span of time; None where it was not seen."""
     return max((held[name].now for at, held in samples if start <= at <= end and name in held), default=None)
+
+
+def cpu_between(samples: Sequence[Sample], name: str, start: float, end: float) -> float:
+    """CPU seconds that a process used between the first and the last look in a span of time, as a share of it: cores."""
+    found = [(at, held[name].cpu_s) for at, held in samples if start <= at <= end and name in held]
+    if len(found) < 2:
+        return 0.0
+    (first, before), (last, after) = found[0], found[-1]
+    return (after - before) / (last - first)
 
 
 def peaks(samples: Sequence[Sample]) -> dict[str, int]:
@@ -98,7 +116,8 @@ def held(stack: Stack) -> dict[str, Resident]:
         for called, each in [(name, pid), *below]:
             # Gone meanwhile.
             with suppress(OSError):
-                memory = resident(Path(f"/proc/{each}/status").read_text())
+                used = cpu_s(Path(f"/proc/{each}/stat").read_text())
+                memory = resident(Path(f"/proc/{each}/status").read_text(), used)
                 if memory and memory.most > found.get(called, Resident(0, 0)).most:
                     found[called] = memory
     return found

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench.fixtures import Workload, problems, started, write_bundle
-from bench.memory import MB, Sample, Watch, most_between, peaks
+from bench.memory import MB, Sample, Watch, cpu_between, most_between, peaks
 from bench.results import Section, Table
 from bench.timing import Timing, evaluate
 
@@ -20,7 +20,7 @@ SLOWEST_PER_S = 200
 
 WHAT = f"""One evaluation of very many items against an endpoint without latency, {CONCURRENCY} at once, on a stack of its own that
 starts empty: the bundle is uploaded, validated and registered, the evaluation runs to `completed`. Rates are those of stored
-results by the evaluation's own progress events. Memory is resident memory (VmRSS), looked at each second; *peak* is the
+results by the evaluation's own progress events, CPU is user and system time. Memory is resident memory (VmRSS), looked at each second; *peak* is the
 kernel's own high-water mark (VmHWM). A *child* is a process that a part started: a bundle is read in one."""
 
 
@@ -62,7 +62,11 @@ def measure(folder: Path, items: int, rounds: int, say: Callable[[str], None]) -
         "million",
         f"{items:,} items",
         WHAT,
-        [rates_table(timing, tenth, uploaded - began), memory_table(watch.samples, spans)],
+        [
+            rates_table(timing, tenth, uploaded - began),
+            cpu_table(watch.samples, spans, timing, tenth),
+            memory_table(watch.samples, spans),
+        ],
     )
 
 
@@ -85,6 +89,26 @@ def rates_table(timing: Timing, tenth: int, upload_s: float) -> Table:
             ["POST to last result stored", f"{timing.stored_s:.1f}", f"{items / timing.stored_s:,.0f}", ""],
             ["last result stored to completed", f"{timing.completed_s - timing.stored_s:.1f}", "", ""],
         ],
+    )
+
+
+def cpu_table(samples: Sequence[Sample], spans: dict[str, tuple[float, float]], timing: Timing, tenth: int) -> Table:
+    """Where an item's time goes at the beginning and at the end: µs of CPU an item, by process."""
+    items = timing.items
+    first, last = (span for name, span in spans.items() if name.startswith(("first", "last")))
+    rates = rate(timing, 0, tenth), rate(timing, items - tenth, items)
+    rows: list[tuple[str, float, float]] = []
+    for name in peaks(samples):
+        before, after = (
+            1e6 * cpu_between(samples, name, *span) / per_s for span, per_s in zip((first, last), rates, strict=True)
+        )
+        if max(before, after) >= 1:
+            rows.append((name, before, after))
+    rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    return Table(
+        "CPU by process, µs an item",
+        ["process", f"first {tenth:,}", f"last {tenth:,}", "more"],
+        [[name, f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}"] for name, before, after in rows],
     )
 
 

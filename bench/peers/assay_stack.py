@@ -14,8 +14,8 @@ import yaml
 
 import assay
 from assay.errors import TimedOut
-from bench.cost import cpu_s
 from bench.fixtures import BenchError
+from bench.memory import cpu_s
 from bench.peers.endpoint import Endpoint
 from bench.peers.found import Found, Truth
 from bench.peers.items import GENERATION, TEMPLATE, Items
@@ -206,8 +206,8 @@ def bundle(folder: Path, items: Items) -> Path:
 
 def spent_s(processes: Sequence[int]) -> float:
     """User and system time so far of those that run."""
-    ticks, total = os.sysconf("SC_CLK_TCK"), 0.0
+    total = 0.0
     for pid in processes:
         with suppress(OSError):
-            total += cpu_s(Path(f"/proc/{pid}/stat").read_text(errors="replace"), ticks)
+            total += cpu_s(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
     return total

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from bench.cost import cpu_s
 from bench.fixtures import BenchError, problems
 from bench.latency import ideal_s
 from bench.machine import cpu_model
@@ -66,12 +65,6 @@ def test_an_evaluation_that_never_completed_has_no_time() -> None:
 def test_results_that_never_came_have_no_time() -> None:
     with pytest.raises(BenchError, match="only 50 of 100"):
         Timing(100, 0.5, [(0.5, 0), (1.5, 50)], 4.0).at(100)
-
-
-def test_cpu_time_is_read_behind_any_name() -> None:
-    stat = "4711 (a (b) c) S 1 1 1 0 -1 4194304 9 0 0 0 250 50 7 8 20 0 1 0 100"
-
-    assert cpu_s(stat, 100) == 3.0
 
 
 def test_the_cpu_is_named() -> None:

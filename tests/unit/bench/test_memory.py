@@ -1,8 +1,10 @@
 """Reading memory of processes and what is made of it."""
 
+import os
+
 import pytest
 
-from bench.memory import MB, Resident, descendants, most_between, peaks, resident
+from bench.memory import MB, Resident, cpu_between, cpu_s, descendants, most_between, peaks, resident
 
 STATUS = "Name:\tmongod\nVmPeak:\t 9000 kB\nVmHWM:\t    2000 kB\nVmRSS:\t    1000 kB\nThreads:\t30\n"
 
@@ -36,3 +38,18 @@ def test_a_peak_outlives_its_process() -> None:
 
     assert peaks(samples) == pytest.approx({"child": 9, "nats": 3})
     assert list(peaks(samples)) == ["child", "nats"]
+
+
+def test_cpu_time_is_read_behind_any_name() -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    stat = f"4711 (a (b) c) S 1 1 1 0 -1 4194304 9 0 0 0 {2 * ticks} {ticks} 7 8 20 0 1 0 100"
+
+    assert cpu_s(stat) == 3.0
+
+
+def test_cores_in_a_span_are_those_between_its_first_and_last_look() -> None:
+    samples = [(at, {"nats": Resident(0, 0, used)}) for at, used in ((1.0, 5.0), (2.0, 5.5), (4.0, 6.5), (5.0, 9.0))]
+
+    assert cpu_between(samples, "nats", 1.5, 4.5) == 0.5
+    assert cpu_between(samples, "nats", 1.5, 3.0) == 0.0
+    assert cpu_between(samples, "mongo", 1.0, 5.0) == 0.0
