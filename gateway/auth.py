@@ -9,9 +9,9 @@ import hashlib
 import hmac
 import ipaddress
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Security
@@ -236,6 +236,11 @@ def current_role(connection: HTTPConnection) -> Role:
 
 
 CurrentRole = Annotated[Role, Depends(current_role)]
+
+
+def sees_targets(role: Role, hiding: Mapping[str, Any]) -> bool:
+    """Whether a role may see gold answers, and what tells them, of a phase or of an evaluation of it, by its document."""
+    return role >= Role.ADMIN or not hiding.get("hide_targets")
 
 
 def need(role: Role) -> Callable[..., Awaitable[None]]:

@@ -17,12 +17,18 @@ _TEXTS = ("prediction", "output", "error")
 _FIELDS = tuple(name for name in CaseSample.model_fields if name not in ("difference", "cut"))
 
 
-async def find_case(database: Database, evaluation: Document, index: int, samples: int, clip: int | None) -> Case:
-    """The item and its first samples by index; raises `NotFound` where it has no result yet."""
+async def find_case(
+    database: Database, evaluation: Document, index: int, samples: int, clip: int | None, *, targets: bool = True
+) -> Case:
+    """The item and its first samples by index; raises `NotFound` where it has no result yet.
+
+    Without `targets` nothing is told that the gold answer could be taken from: other columns of the data neither.
+    """
     query = {"evaluation": evaluation["_id"], "index": index}
-    fields: dict[str, Any] = dict.fromkeys((*_FIELDS, "target", "item_id"), 1)
+    target = ("target",) if targets else ()
+    fields: dict[str, Any] = dict.fromkeys((*_FIELDS, *target, "item_id"), 1)
     if clip is not None:
-        fields |= {name: beginning(name, clip) for name in (*_TEXTS, "target")}
+        fields |= {name: beginning(name, clip) for name in (*_TEXTS, *target)}
     rows = await database["results"].find(query, fields).sort("sample", 1).limit(samples).to_list(samples)
     item = await database["items"].find_one(
         {"environment": evaluation["environment"], "phase": evaluation["phase"], "index": index}
@@ -37,9 +43,9 @@ async def find_case(database: Database, evaluation: Document, index: int, sample
             {"role": message["role"], "content": _clip(message["content"], clip, f"messages.{at}", cut)}
             for at, message in enumerate(item["messages"])
         ],
-        gold=_clip(item["target"], clip, "gold", cut),
+        gold=_clip(item["target"], clip, "gold", cut) if targets else None,
         target=None if rows[0].get("target") is None else _clip(rows[0]["target"], clip, "target", cut),
-        metadata={name: _short(value, clip) for name, value in (item.get("metadata") or {}).items()},
+        metadata={name: _short(value, clip) for name, value in (item.get("metadata") or {}).items()} if targets else {},
         total=len(rows) if len(rows) < samples else await database["results"].count_documents(query),
         # In a thread: a comparison of long texts takes tens of milliseconds.
         samples=await asyncio.to_thread(lambda: [_sample(row, clip) for row in rows]),

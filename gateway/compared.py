@@ -105,6 +105,8 @@ async def find_differing(
     after: int,
     limit: int,
     search_s: float = SEARCH_S,
+    *,
+    targets: bool = True,
 ) -> tuple[list[Row], int | None]:
     """Up to `limit` items after an index that have a wanted pattern, and the index after which to go on, if there may be more."""
     end, deadline = items_in_all(evaluations), time.monotonic() + search_s
@@ -119,7 +121,7 @@ async def find_differing(
         if time.monotonic() > deadline and stop < end:
             following = stop - 1
             break
-    return await _rows(database, evaluations, found), following
+    return await _rows(database, evaluations, found, targets=targets), following
 
 
 def _patterns(evaluations: Sequence[Document], start: int, end: int) -> list[dict[str, Any]]:
@@ -127,7 +129,9 @@ def _patterns(evaluations: Sequence[Document], start: int, end: int) -> list[dic
     return patterns([one["_id"] for one in evaluations], start, end, same_items=same_items)
 
 
-async def _rows(database: Database, evaluations: Sequence[Document], indices: Sequence[int]) -> list[Row]:
+async def _rows(
+    database: Database, evaluations: Sequence[Document], indices: Sequence[int], *, targets: bool
+) -> list[Row]:
     first = evaluations[0]
     of_items = {"environment": first["environment"], "phase": first["phase"], "index": {"$in": list(indices)}}
     inputs = {
@@ -146,7 +150,7 @@ async def _rows(database: Database, evaluations: Sequence[Document], indices: Se
             index,
             found[index][ids[0]]["item_id"],
             inputs.get(index, Text("", 0)),
-            _text(found[index][ids[0]]["target"]),
+            _text(found[index][ids[0]]["target"]) if targets else None,
             [_answer(found[index][identity]) for identity in ids],
         )
         for index in indices

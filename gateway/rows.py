@@ -53,9 +53,14 @@ async def find_rows(
     after: Place,
     limit: int,
     clip: int | None = None,
+    *,
+    targets: bool = True,
 ) -> list[Result]:
-    """Up to `limit` rows after a place in an order, texts of more than `clip` characters cut to that."""
-    reading = _Reading(database, evaluation, wanted, clip)
+    """Up to `limit` rows after a place in an order, texts of more than `clip` characters cut to that.
+
+    Without `targets` those are neither given nor looked through: a search would find them out letter by letter.
+    """
+    reading = _Reading(database, evaluation, wanted, clip, targets=targets)
     found: list[Document] = []
     for number, group in enumerate(GROUPS[sort]):
         if number >= after.group and len(found) < limit:
@@ -77,15 +82,20 @@ async def find_rows(
 class _Reading:
     """How the rows of one request are asked for."""
 
-    def __init__(self, database: Database, evaluation: Document, wanted: Filter, clip: int | None) -> None:
+    def __init__(
+        self, database: Database, evaluation: Document, wanted: Filter, clip: int | None, *, targets: bool
+    ) -> None:
         self._database = database
         self._evaluation = evaluation
         self._base = {"evaluation": evaluation["_id"], "sample": 0, **wanted.conditions()}
         self._text = wanted.text
         self._clip = clip
-        self.fields: dict[str, Any] | None = None
+        self._targets = targets
+        self.fields: dict[str, Any] | None = None if targets else {"target": 0}
         if clip is not None:
             self.fields = {**dict.fromkeys(_FIELDS, 1), **{name: beginning(name, clip) for name in _TEXTS}}
+            if not targets:
+                del self.fields["target"]
 
     async def group(self, group: Group, place: Place, limit: int) -> list[Document]:
         """Rows of one group of an order, after a place in it."""
@@ -116,8 +126,8 @@ class _Reading:
         """The conditions of which one must hold for a text to be somewhere in a row."""
         contains = {"$regex": re.escape(text), "$options": "i"}
         by_input = list(await self.inputs(index, contains))
-        fields = [{name: contains} for name in ("item_id", "target", "prediction", "output")]
-        return [{"index": {"$in": by_input}}, *fields]
+        names = ("item_id", *(("target",) if self._targets else ()), "prediction", "output")
+        return [{"index": {"$in": by_input}}, *({name: contains} for name in names)]
 
     async def inputs(self, index: dict[str, Any], contains: dict[str, str] | None = None) -> dict[int, str]:
         """Inputs by index, all or those that contain something (of which only the index counts)."""

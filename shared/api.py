@@ -86,7 +86,7 @@ class EnvironmentDetail(Environment):
 
 
 class Item(BaseModel):
-    """A test case. `target` is null for a viewer."""
+    """A test case. `target` is null for a viewer; where the phase hides its targets, `metadata` is empty too, for all but admins."""
 
     id: str
     index: int
@@ -376,13 +376,14 @@ class CaseSample(SampleRow):
 
 
 class Case(BaseModel):
-    """One test case in full. `gold` is the answer as the data has it, `target` what of it was compared; `total` counts the samples
+    """One test case in full. `gold` is the answer as the data has it, `target` what of it was compared, both null where the phase
+    hides them; `total` counts the samples
     that have a result, of which `samples` are the first."""
 
     item_id: str
     index: int
     messages: list[dict[str, str]]
-    gold: str
+    gold: str | None
     target: str | None
     metadata: dict[str, Any] = {}
     total: int

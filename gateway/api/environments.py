@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from gateway import examples
-from gateway.auth import ADMIN, VIEWER, CurrentRole, Role
+from gateway.auth import ADMIN, VIEWER, CurrentRole, Role, sees_targets
 from gateway.idempotency import IdempotencyKey, hash_of, repeat_of
 from gateway.imports import options_from, options_from_text
 from gateway.lookups import find_environment, phase_of, versions_of
@@ -205,9 +205,11 @@ async def get_environment(slug: str, parts: PartsOf) -> EnvironmentDetail:
 async def list_items(
     slug: str, parts: PartsOf, role: CurrentRole, phase: Phase = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[Item]:
-    """In the data's order. `target` is null for a viewer."""
+    """In the data's order. `target` is null for a viewer; where the phase hides its targets only admins get it and `metadata`."""
     environment = await find_environment(parts.database, slug)
-    query: dict[str, Any] = {"environment": environment["_id"], "phase": phase_of(environment, phase)["name"]}
+    found = phase_of(environment, phase)
+    open_to = sees_targets(role, found)
+    query: dict[str, Any] = {"environment": environment["_id"], "phase": found["name"]}
     if cursor is not None:
         (after,) = decode(cursor, int)
         query["index"] = {"$gt": after}
@@ -219,8 +221,8 @@ async def list_items(
             index=row["index"],
             input=row["input"],
             messages=row["messages"],
-            target=row["target"] if role >= Role.RUNNER else None,
-            metadata=row.get("metadata") or {},
+            target=row["target"] if role >= Role.RUNNER and open_to else None,
+            metadata=(row.get("metadata") or {}) if open_to else {},
         )
         for row in page
     ]

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from gateway import examples
-from gateway.auth import VIEWER
+from gateway.auth import VIEWER, CurrentRole, sees_targets
 from gateway.case import find_case
 from gateway.lookups import find_evaluation
 from gateway.openapi import example, problems
@@ -23,7 +23,7 @@ Clip = Annotated[
     Query(ge=1, le=1_000_000, description="Cut longer texts to so many characters, the last of them an ellipsis."),
 ]
 
-_FIELDS = {"environment": 1, "phase": 1, "samples_per_item": 1, "progress": 1}
+_FIELDS = {"environment": 1, "phase": 1, "samples_per_item": 1, "progress": 1, "hide_targets": 1}
 
 
 @router.get(
@@ -35,6 +35,7 @@ _FIELDS = {"environment": 1, "phase": 1, "samples_per_item": 1, "progress": 1}
 async def list_results(
     evaluation: str,
     parts: PartsOf,
+    role: CurrentRole,
     outcome: Annotated[list[Outcome] | None, Query(description="Only with these outcomes.")] = None,
     correct: Annotated[bool | None, Query(description="Only correct ones, or only others.")] = None,
     q: Annotated[
@@ -52,11 +53,23 @@ async def list_results(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Result]:
-    """With several samples an item, filters and orders look at sample 0, and the others stand in the row's `samples`."""
+    """With several samples an item, filters and orders look at sample 0, and the others stand in the row's `samples`.
+
+    Where the phase hides its targets, `target` is null and not searched, but for admins.
+    """
     document = await find_evaluation(parts.database, evaluation, _FIELDS)
     check(sort, document["progress"]["total"])
     wanted = Filter(outcome or (), correct, q)
-    rows = await find_rows(parts.database, document, wanted, sort, place_of(sort, cursor), limit + 1, clip)
+    rows = await find_rows(
+        parts.database,
+        document,
+        wanted,
+        sort,
+        place_of(sort, cursor),
+        limit + 1,
+        clip,
+        targets=sees_targets(role, document),
+    )
     page, following = cut(rows, limit, lambda row: cursor_of(sort, row))
     return Page(items=page, next=following)
 
@@ -71,9 +84,11 @@ async def get_case(
     evaluation: str,
     index: Annotated[int, Path(ge=0, le=2**53, description="The `index` of its row.")],
     parts: PartsOf,
+    role: CurrentRole,
     samples: Annotated[int, Query(ge=1, le=1000, description="How many of its samples, from the first.")] = 20,
     clip: Clip = None,
 ) -> Case:
-    """The messages as they were sent, the gold answer, and of each sample what came back and how its prediction differs."""
+    """The messages as sent, the gold answer (null where its phase hides it), and what came back of each sample, with its difference."""
     document = await find_evaluation(parts.database, evaluation, _FIELDS)
-    return await find_case(parts.database, document, index, samples, clip)
+    targets = sees_targets(role, document)
+    return await find_case(parts.database, document, index, samples, clip, targets=targets)

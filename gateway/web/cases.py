@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from gateway.api.results import get_case, list_results
+from gateway.auth import CurrentRole
 from gateway.order import SORTED_SAMPLES, Sort
 from gateway.paging import encode
 from gateway.parts import PartsOf
@@ -47,6 +48,7 @@ async def show_cases(
     reference: str,
     request: Request,
     parts: PartsOf,
+    role: CurrentRole,
     outcome: str = "",
     correct: str = "",
     q: str = "",
@@ -68,6 +70,7 @@ async def show_cases(
     found = await list_results(
         evaluation.id,
         parts,
+        role,
         outcome=[Outcome(asked["outcome"])] if asked["outcome"] else None,
         correct=asked["correct"] == "true" if asked["correct"] else None,
         q=asked["q"] or None,
@@ -99,9 +102,9 @@ async def show_cases(
 
 
 @router.get("/evaluations/{reference}/cases/{index}")
-async def show_case(reference: str, index: int, request: Request, parts: PartsOf) -> Response:
+async def show_case(reference: str, index: int, request: Request, parts: PartsOf, role: CurrentRole) -> Response:
     values = await frame(parts, reference)
-    case = await get_case(values["evaluation"].id, max(index, 0), parts, samples=SAMPLES, clip=TEXT_CHARS)
+    case = await get_case(values["evaluation"].id, max(index, 0), parts, role, samples=SAMPLES, clip=TEXT_CHARS)
     items = values["evaluation"].progress.total // values["evaluation"].samples_per_item
     return page(
         request,

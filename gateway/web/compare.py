@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from gateway.auth import CurrentRole, sees_targets
 from gateway.compared import count_patterns, find_compared, find_differing, items_in_all, wrong
 from gateway.differences import MOST, Counts, differing, only
 from gateway.log import split
@@ -34,6 +35,7 @@ CHOICES = 100
 async def show_compare(
     request: Request,
     parts: PartsOf,
+    role: CurrentRole,
     evaluations: Annotated[list[str] | None, Query()] = None,
     show: str = "differ",
     cursor: Cursor = None,
@@ -47,11 +49,12 @@ async def show_compare(
         wanted = patterns_of(show, [one["number"] for one in chosen])
     except (Invalid, NotFound) as problem:
         return await choose(request, parts, problem)
+    targets = all(sees_targets(role, one) for one in chosen)
     after = -1 if cursor is None else decode(cursor, int)[0]
     environment, counts, (rows, following) = await asyncio.gather(
         find_environment(parts.database, chosen[0]["environment"]),
         count_patterns(parts.database, chosen),
-        find_differing(parts.database, chosen, wanted, after, ROWS),
+        find_differing(parts.database, chosen, wanted, after, ROWS, targets=targets),
     )
     items = items_in_all(chosen)
     columns = Manifest.model_validate(environment["manifest"]).leaderboard.columns

@@ -72,8 +72,9 @@ async def key_of(parts: Parts, evaluation: Evaluation) -> str:
 
 async def wants_dataset(parts: Parts, evaluation: Evaluation) -> bool:
     version = f"{evaluation.environment}@{evaluation.environment_version}"
-    found = await parts.database["environments"].find_one({"_id": version}, {"manifest.dataset": 1})
-    return bool(((found or {}).get("manifest") or {}).get("dataset", True))
+    found = await parts.database["environments"].find_one({"_id": version}, {"manifest.dataset": 1, "phases": 1}) or {}
+    hidden = any(phase["name"] == evaluation.phase and phase.get("hide_targets") for phase in found.get("phases", []))
+    return not hidden and bool((found.get("manifest") or {}).get("dataset", True))
 
 
 async def count_of(parts: Parts, evaluation: Evaluation) -> int | None:

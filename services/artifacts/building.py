@@ -86,7 +86,8 @@ class Building:
 
     async def _write_files(self, folder: Path, evaluation: Document, metrics: Document) -> dict[str, Path]:
         public = evaluation_view(evaluation).model_dump(mode="json")
-        writer = FileSetWriter(folder, public, await self._manifest(evaluation), metrics)
+        hidden = bool(evaluation.get("hide_targets"))
+        writer = FileSetWriter(folder, public, await self._manifest(evaluation), metrics, hide_targets=hidden)
         writing: asyncio.Task[None] | None = None
         try:
             async for batch in self._rows(evaluation):

@@ -183,7 +183,8 @@ class FileSetWriter:
     """Builds every file that is made of rows, in a folder and in one pass.
 
     `dataset.jsonl` is not among them where the manifest says `dataset: false`. A row out of order, or without exactly
-    the evaluation's samples, raises `ValueError`. As a context it closes at its end, and removes the files on an error.
+    the evaluation's samples, raises `ValueError`. With `hide_targets` no gold answer stands in any of them, and there is no
+    `dataset.jsonl`, which is made of those. As a context it closes at its end, and removes the files on an error.
     """
 
     def __init__(
@@ -193,8 +194,10 @@ class FileSetWriter:
         manifest: Record,
         metrics: Record,
         *,
+        hide_targets: bool = False,
         report_cases: int = MAX_CASES,
     ) -> None:
+        self._hide_targets = hide_targets
         self._samples = list(range(evaluation["samples_per_item"]))
         self._index = -1
         self._folder = folder
@@ -208,7 +211,7 @@ class FileSetWriter:
                     self._create("detailed_results.html"), evaluation, fixed_metrics(metrics), max_cases=report_cases
                 ),
             ]
-            if manifest.get("dataset", True):
+            if manifest.get("dataset", True) and not hide_targets:
                 self._writers.append(DatasetWriter(self._create("dataset.jsonl"), evaluation["id"]))
         except BaseException:
             self.discard()
@@ -233,6 +236,9 @@ class FileSetWriter:
             wanted = f"one result of index {item['index']} for each sample from 0 to {self._samples[-1]}, in order"
             raise ValueError(f"item {item['item_id']!r}: expected {wanted}; got (index, sample) {found[:10]}")
         self._index = item["index"]
+        if self._hide_targets:
+            item = {**item, "target": None}
+            results = [{**result, "target": None} for result in results]
         for writer in self._writers:
             writer.add(item, results)
 

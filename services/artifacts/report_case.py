@@ -20,6 +20,8 @@ SHORT_CHARS = 120
 TEXT_CHARS = 20_000
 
 DASH = "\u2014"
+HIDDEN = "(hidden)"
+"""In the place of a gold answer, in a phase that hides them."""
 
 _BLANKS = re.compile(r"\s+")
 _STATES = {
@@ -50,11 +52,11 @@ def case_view(item: Record, results: Sequence[Record]) -> dict[str, Any]:
         "label": label,
         "item_id": _cell(item["item_id"], SHORT_CHARS),
         "input": _cell(item["input"], CELL_CHARS),
-        "target": _cell(first["target"], SHORT_CHARS),
+        "target": HIDDEN if first["target"] is None else _cell(first["target"], SHORT_CHARS),
         "prediction": None if first["prediction"] is None else _cell(first["prediction"], SHORT_CHARS),
         "missing": "nothing extracted" if first["outcome"] == Outcome.SCORED else _STATES[first["outcome"]][2].lower(),
         "prompt": [{"role": each["role"], "content": _text(each["content"])} for each in item["messages"]],
-        "gold": _text(item["target"]),
+        "gold": _text(HIDDEN if item["target"] is None else item["target"]),
         "samples": samples,
         "left_out": len(results) - len(samples),
         "several": len(results) > 1,

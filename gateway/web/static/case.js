@@ -87,7 +87,9 @@ export function drawCase(found, address, whole) {
       block(content, `Prompt: ${role}`, found.cut.includes(`messages.${at}`)),
     ]),
     title("Gold answer"),
-    block(found.gold, "Gold answer", found.cut.includes("gold")),
+    found.gold == null
+      ? el("p", { class: "none" }, "Hidden: this phase shows its targets to admins only.")
+      : block(found.gold, "Gold answer", found.cut.includes("gold")),
     target && [title("Target", "what of it is compared"), block(found.target, "Target", found.cut.includes("target"))],
     columns.length > 0 && el("p", { class: "muted small", dir: "auto" }, el("bdi", {}, clip(columns.join(", "), 500))),
   ].flat(3);

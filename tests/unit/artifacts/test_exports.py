@@ -272,3 +272,20 @@ def test_json_of_what_has_no_json() -> None:
     )
     with pytest.raises(orjson.JSONEncodeError):
         to_json({"a": object()})
+
+
+def test_hidden_targets_stand_in_no_file_and_there_is_no_dataset(tmp_path: Path) -> None:
+    gold = "zyzzyva"
+    rows: list[Row] = [
+        ({**item(0), "target": gold}, [{**wrong(0), "target": gold}]),
+        ({**item(1), "target": gold}, [{**without_answer(1, "no_answer"), "target": gold}]),
+    ]
+    with FileSetWriter(tmp_path, evaluation(), {}, metrics(), hide_targets=True) as files:
+        for each, results in rows:
+            files.add(each, results)
+        paths = files.close()
+    assert sorted(paths) == ["detailed_results.html", "detailed_results.json", "predictions.jsonl"]
+    for path in paths.values():
+        assert gold not in path.read_text(), path.name
+    assert [entry["target"] for entry in json.loads(paths["detailed_results.json"].read_text())["items"]] == [None] * 2
+    assert "(hidden)" in paths["detailed_results.html"].read_text()
