@@ -4,6 +4,7 @@ import logging
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,6 +37,14 @@ class Settings(BaseSettings):
     # Evaluations
     unreachable_wait_s: float = Field(default=900.0, ge=0)
     """How long an evaluation waits for an unreachable model before its samples end as `infra_error`."""
+
+    # Programs that nobody here has read: scoring programs, and code that models write
+    sandbox: Literal["bubblewrap", "none-run-hostile-code-unconfined"] = "bubblewrap"
+    """What confines them. The other value means what it says: they may do all that the scorer may."""
+    bwrap: Path | None = None
+    """bubblewrap's program; unset: the one on PATH."""
+    program_python: Path | None = None
+    """The Python that they get, with the packages that it has; unset: the scorer's own."""
 
     # Secrets
     secret_key: SecretStr | None = None

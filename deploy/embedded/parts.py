@@ -97,6 +97,21 @@ def rclone() -> Binary:
     return binary
 
 
+def bubblewrap(say: Say) -> Path | None:
+    """bwrap on PATH, else Debian's package; None where neither is to be had: a stack without it runs, and runs no programs."""
+    if found := shutil.which("bwrap"):
+        return Path(found)
+    try:
+        binary = Binary(debian_package("bubblewrap", say, with_dependencies=False) / "usr/bin/bwrap")
+        complaint = binary.answers("--version")
+    except StackError as error:
+        complaint = str(error)
+    if complaint:
+        say(f"there is no bubblewrap ({complaint}): scoring programs and code will be refused")
+        return None
+    return binary.path
+
+
 def from_wheel(distribution: str, program: str) -> Path:
     """The program that an installed Python package carries.
 

@@ -76,8 +76,10 @@ class Stack:
             found = record.credentials(self.data)
             port = self._free_port()
             binaries = parts.nats_server(self._say), parts.mongod(self._say), parts.rclone()
+            told = {**os.environ, **self._extra}.get("ASSAY_BWRAP")
+            bwrap = parts.bubblewrap(self._say) if "scorer" in self._services and not told else None
             try:
-                self._start(found, port, binaries, time.monotonic() + timeout)
+                self._start(found, port, binaries, bwrap, time.monotonic() + timeout)
             except BaseException:
                 self._stop()
                 raise
@@ -133,6 +135,7 @@ class Stack:
         keys: record.Credentials,
         port: int,
         binaries: tuple[parts.Binary, parts.Binary, parts.Binary],
+        bwrap: Path | None,
         deadline: float,
     ) -> None:
         nats_port, mongo_port, objects_port, supervisor_port = ports.free(4)
@@ -149,6 +152,8 @@ class Stack:
             "ASSAY_S3_SECRET_KEY": keys.s3_secret_key,
         }
         own = {**stores, "ASSAY_DATA": str(self.data), "ASSAY_PORT": str(port), "ASSAY_HOST": self._host}
+        if bwrap:
+            own["ASSAY_BWRAP"] = str(bwrap)
         nats, mongod, rclone = binaries
         configuration = programs.supervisor_config(
             self.data,
