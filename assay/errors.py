@@ -19,6 +19,7 @@ AssayError                  everything on purpose
 """
 
 import json
+from typing import Any
 
 from shared.errors import AssayError, FieldError
 
@@ -140,9 +141,12 @@ def api_error(status: int, body: bytes | str, reason: str = "") -> ApiError:
     if not isinstance(problem, dict):
         problem = {}
     title = str(problem.get("title") or reason or f"HTTP {status}")
-    errors = [
-        FieldError(loc=list(error.get("loc", [])), msg=str(error.get("msg", "")))
-        for error in problem.get("errors") or []
-        if isinstance(error, dict)
-    ]
+    errors = [_field_error(error) for error in problem.get("errors") or [] if isinstance(error, dict)]
     return _BY_STATUS.get(status, ApiError)(status, title, str(problem.get("detail") or ""), errors)
+
+
+def _field_error(error: dict[str, Any]) -> FieldError:
+    read = FieldError(loc=list(error.get("loc", [])), msg=str(error.get("msg", "")))
+    if isinstance(error.get("text"), str):
+        read["text"] = error["text"]
+    return read

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ FAILED, REFUSED, UNAVAILABLE, INTERRUPTED = 1, 3, 4, 130
 
 WIDE = 160
 """Columns of a table that goes to a file or a pipe, where nothing has to fit a screen."""
+
+_LINE = re.compile(r"(?:line|row) (\d+)(?:, column \d+)?: ")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
@@ -95,13 +98,25 @@ def explain(error: AssayError) -> Iterable[str]:
     """The lines that a person reads: what is wrong, then one line for each place."""
     errors: list[FieldError] = getattr(error, "errors", [])
     detail = str(error)
-    if isinstance(error, ApiError) and errors and all(single["msg"] in detail for single in errors):
+    if isinstance(error, ApiError | Problem) and errors and all(single["msg"] in detail for single in errors):
         detail = error.title  # the lines below say the rest again
     yield f"error: {plain(detail)}"
     for single in errors:
-        yield f"  {plain(place(single['loc']))}: {plain(single['msg'])}"
+        where, msg = located(single)
+        yield f"  {plain(where)}: {plain(msg)}"
+        if text := single.get("text"):
+            yield f"    | {plain(text)}"
     if isinstance(error, Unauthorized):
         yield "  give a key with --api-key or in ASSAY_API_KEY"
+
+
+def located(error: FieldError) -> tuple[str, str]:
+    """Where an error is, and what it says without saying where: a file's line goes to its name, as compilers have it."""
+    loc, msg = error["loc"], error["msg"]
+    if not loc or not (found := _LINE.match(msg)):
+        return place(loc), msg
+    rest = loc[2:] if loc[1:2] == [int(found[1])] else loc[1:]
+    return ": ".join(filter(None, (f"{loc[0]}:{found[1]}", ".".join(map(str, rest))))), msg[found.end() :]
 
 
 def place(loc: list[str | int]) -> str:

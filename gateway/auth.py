@@ -33,7 +33,18 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION_COOKIE = "assay_session"
 SESSION_S = 7 * 86400
 
-OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/sign-in", "/sign-out", "/favicon.ico"})
+OPEN = frozenset(
+    {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/schemas/environment.json",
+        "/sign-in",
+        "/sign-out",
+        "/favicon.ico",
+    }
+)
 """What needs no key, beside `/static/`."""
 
 

@@ -48,6 +48,7 @@ _MEANINGS = {
 class WrongField(BaseModel):
     loc: list[str | int] = Field(examples=[["models", 0]])
     msg: str
+    text: str | None = Field(default=None, description="The line of the file that this speaks of, where there is one.")
 
 
 class ProblemBody(BaseModel):

@@ -74,6 +74,15 @@ class Imported(BaseModel):
     dropped: dict[str, int] = {}
 
 
+class InWords(BaseModel):
+    """What the manifest says, in sentences; `phases` by name, with what limits each."""
+
+    measured: list[str] = []
+    scoring: list[str] = []
+    ranking: list[str] = []
+    phases: dict[str, list[str]] = {}
+
+
 class EnvironmentDetail(Environment):
     """`versions` newest first; `scoring` as in the manifest; `columns` of the leaderboard; `imported` where it was no bundle."""
 
@@ -82,6 +91,7 @@ class EnvironmentDetail(Environment):
     generation: dict[str, Any] = {}
     columns: list[Column] = []
     imported: Imported | None = None
+    in_words: InWords = InWords()
     versions: list[VersionInfo] = []
 
 

@@ -13,14 +13,18 @@
 A `Problem` crosses the broker as `reply_problem` and is raised again on the other side by `raise_problem`.
 """
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class FieldError(TypedDict):
-    """One wrong thing: `loc` is where (`["models", 0]`, `["bundle", "dev.jsonl", 12, "answer"]`), `msg` what would be right."""
+    """One wrong thing: `loc` is where (`["models", 0]`, `["bundle", "dev.jsonl", 12, "answer"]`), `msg` what would be right.
+
+    `text` is the line of the file that it speaks of, where there is one; somebody else wrote it.
+    """
 
     loc: list[str | int]
     msg: str
+    text: NotRequired[str]
 
 
 class AssayError(Exception):

@@ -8,11 +8,13 @@ from shared.api import (
     Evaluation,
     EvaluationsCreated,
     File,
+    InWords,
     Model,
     PhaseInfo,
     Progress,
     VersionInfo,
 )
+from shared.in_words import measured_in_words, phase_in_words, ranking_in_words, scoring_in_words
 from shared.manifest import Manifest
 
 
@@ -61,5 +63,16 @@ def environment_detail_view(document: dict[str, Any], versions: list[dict[str, A
         generation=manifest.generation.model_dump(mode="json", exclude_none=True),
         columns=manifest.leaderboard.columns,
         imported=document.get("imported"),
+        in_words=in_words(manifest, {phase["name"]: phase["items"] for phase in document["phases"]}),
         versions=[VersionInfo(version=entry["version"], created_at=entry["created_at"]) for entry in versions],
+    )
+
+
+def in_words(manifest: Manifest, items: dict[str, int]) -> InWords:
+    """`items` is how many each phase has, by its name."""
+    return InWords(
+        measured=measured_in_words(manifest, items),
+        scoring=scoring_in_words(manifest.scoring),
+        ranking=ranking_in_words(manifest),
+        phases={phase.name: phase_in_words(phase) for phase in manifest.phases},
     )

@@ -1,5 +1,6 @@
 """`assay env ...`: environments."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from itertools import islice
@@ -11,8 +12,9 @@ from rich.text import Text
 
 from assay.errors import InvalidInput
 from assay.render import NONE, facts, moment, plain, short, table
-from assay.session import Json, Session, session
-from shared.api import Environment, Imported
+from assay.session import FAILED, Json, Session, explain, session
+from shared.api import Environment, Imported, InWords
+from shared.errors import Problem
 from shared.imports import FORMATS
 
 app = typer.Typer(no_args_is_help=True, help="Environments: what models are evaluated on.", rich_markup_mode=None)
@@ -102,6 +104,48 @@ def _report(found: Session, imported: Imported) -> None:
         )
 
 
+@app.command()
+def check(
+    ctx: typer.Context,
+    path: Annotated[Path, typer.Argument(help="An environment's folder (with environment.yaml at its root) or zip.")],
+    as_json: Json = False,
+) -> None:
+    """Check an environment before it is sent, on this machine alone, exactly as `push` would. Exit 1 if something is wrong."""
+    # Here, since no other command needs what a service is made of.
+    from assay import check as checking
+
+    found = session(ctx, as_json)
+    try:
+        checked = asyncio.run(checking.check(path))
+    except (InvalidInput, Problem) as error:
+        if isinstance(error, Problem) and error.status >= 500:
+            raise
+        if found.json:
+            found.document({"valid": False, "detail": error.detail, "errors": error.errors})
+        else:
+            for line in explain(error):
+                found.err.print(Text(line), soft_wrap=True)
+        raise typer.Exit(FAILED) from None
+    if found.json:
+        found.document({"valid": True, **checked.model_dump(mode="json")})
+        return
+    phases = ", ".join(f"{phase.name} ({phase.items} items)" for phase in checked.phases)
+    found.out.print(Text(plain(f"{checked.slug} is right: version {checked.version[:12]}: {phases}")), soft_wrap=True)
+    _say(found, checked.in_words)
+    for warning in checked.warnings:
+        found.out.print(Text(plain(f"  warning: {warning}")), soft_wrap=True)
+
+
+def _say(found: Session, words: InWords) -> None:
+    """The manifest in sentences."""
+    phases = [f"{name}: {' '.join(said)}" for name, said in words.phases.items() if said]
+    for title, said in (("Asked", words.measured), ("Scored", words.scoring), ("Ranked", words.ranking)):
+        if said:
+            found.out.print(Text(plain(f"  {title}: {' '.join(said)}")), soft_wrap=True)
+    for phase in phases:
+        found.out.print(Text(plain(f"  Phase {phase}")), soft_wrap=True)
+
+
 @app.command("list")
 def list_(ctx: typer.Context, as_json: Json = False) -> None:
     """List the environments."""
@@ -127,7 +171,6 @@ def show(ctx: typer.Context, slug: str, as_json: Json = False) -> None:
     if found.json:
         found.document(environment)
         return
-    scoring = ", ".join(f"{key}: {value}" for key, value in environment.scoring.items())
     found.out.print(
         facts(
             (
@@ -135,11 +178,12 @@ def show(ctx: typer.Context, slug: str, as_json: Json = False) -> None:
                 ("Title", environment.title),
                 ("Version", environment.version),
                 ("Versions", len(environment.versions)),
-                ("Scoring", scoring),
+                ("Tags", ", ".join(environment.tags) or NONE),
                 ("Columns", ", ".join(column.title or column.key for column in environment.columns)),
             )
         )
     )
+    _say(found, environment.in_words)
     rows = [
         (p.name, p.items, moment(p.start), moment(p.end), p.max_submissions or NONE, short(p.description, 60))
         for p in environment.phases

@@ -10,12 +10,14 @@ _PLACE = re.compile(r"(line|row) (\d+)(?:, column \d+)?: ")
 
 @dataclass(frozen=True)
 class Wrong:
-    """`file` within the bundle, `at` as `line 12` (empty where it is the whole file), `field` as `phases[0].data` (or empty)."""
+    """`file` within the bundle, `at` as `line 12` (empty where it is the whole file), `field` as `phases[0].data` (or empty), `text` what
+    stands on that line."""
 
     file: str
     at: str
     field: str
     message: str
+    text: str = ""
 
 
 def place(error: FieldError) -> Wrong:
@@ -30,4 +32,4 @@ def place(error: FieldError) -> Wrong:
         if path[:1] == [int(found[2])]:
             path = path[1:]
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-    return Wrong(file, at, field, message)
+    return Wrong(file, at, field, message, error.get("text", ""))

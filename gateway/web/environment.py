@@ -13,7 +13,7 @@ from gateway.auth import CurrentRole
 from gateway.lookups import find_environment, versions_of
 from gateway.paging import Cursor, encode
 from gateway.parts import Parts, PartsOf
-from gateway.web import markdown, scoring
+from gateway.web import markdown
 from gateway.web.render import page
 from shared.contracts import ACTIVE, Status
 from shared.views import environment_detail_view
@@ -70,7 +70,6 @@ async def show_overview(request: Request, parts: PartsOf, role: CurrentRole, ref
         **values,
         overview=await asyncio.to_thread(markdown.to_html, environment.overview, environment.title),
         is_cut=len(environment.overview) > markdown.MAX_CHARS,
-        scoring=scoring.in_words(environment.scoring),
         pattern=environment.scoring.get("pattern"),
         items=items.items,
         phase=environment.phases[0],

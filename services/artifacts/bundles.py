@@ -5,7 +5,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
@@ -14,7 +14,7 @@ import orjson
 
 from services.artifacts.ids import Ids
 from services.artifacts.manifests import MANIFEST, read_manifest
-from services.artifacts.problems import Problems
+from services.artifacts.problems import Problems, quote
 from services.artifacts.programs import ProgramCheck
 from services.artifacts.rendering import Source, TemplateError, Templates
 from services.artifacts.rows import (
@@ -29,11 +29,13 @@ from services.artifacts.rows import (
     target_text,
     unit,
 )
-from shared.errors import TooLarge
+from shared.errors import Invalid, TooLarge
 from shared.explain import near
 from shared.manifest import ChoiceScoring, Manifest, Phase, ProgramScoring, Prompt, Scoring, WithReferences
 from shared.unpacking import ArchiveLimits, content_version, extract, inner_path
 
+_FOR_PEOPLE = {"README.md", "LICENSE", "generate.py"}
+"""Files that a bundle may well have though nothing refers to them."""
 _MAX_REPEATS = 3  # of one column's absence from one file, so that other errors are seen too
 
 T = TypeVar("T")
@@ -110,6 +112,16 @@ def read_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     folder = out / "bundle"
     sizes = ArchiveLimits(limits.max_unpacked_bytes, limits.max_file_bytes, limits.max_entries, limits.max_ratio)
     digests = extract(archive, folder, MANIFEST, sizes)
+    try:
+        return _read(archive, folder, out, digests, sizes, limits)
+    except Invalid as problem:
+        quote(problem.errors, folder)
+        raise
+
+
+def _read(
+    archive: Path, folder: Path, out: Path, digests: Mapping[str, str], sizes: ArchiveLimits, limits: Limits
+) -> Bundle:
     problems = Problems()
     manifest = read_manifest(folder / MANIFEST, limits.max_manifest_bytes, problems)
     reading = _Reading(manifest, folder, out, limits, problems, set(digests))
@@ -118,7 +130,7 @@ def read_bundle(archive: Path, out: Path, limits: Limits) -> Bundle:
     program = check.read(manifest, manifest.scoring) if isinstance(manifest.scoring, ProgramScoring) else None
     phases = [reading.phase(index, phase) for index, phase in enumerate(manifest.phases)]
     problems.raise_any()
-    unused = sorted(reading.files - reading.used - check.used)
+    unused = sorted(name for name in reading.files - reading.used - check.used if name not in _FOR_PEOPLE)
     warnings = [f"{name}: nothing in {MANIFEST} refers to it" for name in unused[:20]]
     counts = [(phase.name, items) for phase, (items, _) in zip(manifest.phases, phases, strict=True)]
     sha256s = [sha256 for _, sha256 in phases]

@@ -16,9 +16,10 @@ def read_manifest(path: Path, max_bytes: int, problems: Problems) -> Manifest:
     """The manifest of a bundle. What is wrong with it is added to `problems`, each with its line, which are then raised as `Invalid`."""
     data, lines = read_yaml(path, MANIFEST, max_bytes, problems, "slug, title, prompt, phases and scoring")
     try:
+        problems.locate(MANIFEST, lines.told)
         return Manifest.model_validate(data)
     except ValidationError as error:
         for loc, msg in explained(error, data, Manifest.model_json_schema()):
-            problems.add([MANIFEST, *loc], lines.told(loc, msg))
+            problems.add([MANIFEST, *loc], msg)
     problems.raise_any()
     raise AssertionError("every way here adds a problem")

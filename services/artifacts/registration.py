@@ -6,20 +6,20 @@ version that is not there, which the next try writes again under the same ids.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import orjson
 from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
+from services.artifacts.batches import from_thread, in_batches, lines_of
 from services.artifacts.bundles import Bundle, Limits
 from services.artifacts.inspection import inspect_bundle, inspect_import
-from services.artifacts.problems import Problems
-from services.artifacts.rows import unit
+from services.artifacts.targets import check_targets
 from shared import subjects
 from shared.contracts import Event
 from shared.errors import Unavailable
@@ -32,15 +32,10 @@ from shared.workspace import workspace
 
 logger = logging.getLogger("assay.artifacts")
 
-BATCH = 500
-MAX_REQUEST_BYTES = 400_000
-"""JSON of one request to the scorer: the broker takes messages of 1 MB unless it is told otherwise."""
 MAX_WRITE_BYTES = 16 * 1024**2
 """JSON of the items of one write, which are in memory together."""
 MAX_INSPECTIONS = 2
 """At once in this process: each may take 3 GB of memory (`Limits.memory_bytes`) and a core."""
-
-T = TypeVar("T")
 
 DEADLINE_S = 570.0
 """Below the gateway's own for this command: what was given up there must not be registered here after all."""
@@ -80,14 +75,14 @@ class Registration:
                 sent = None if body["key"] is None else archive
                 options = IMPORT.validate_python(asked)
                 archive, bundle, imported = await inspect_import(sent, body["filename"], options, out, self._limits)
-        await self._check_targets(bundle, out)
+        await check_targets(bundle, out, self._ask_scorer)
         reference = f"{bundle.manifest.slug}@{bundle.version}"
         await self._objects.put_file(
             f"environments/{bundle.manifest.slug}/{bundle.version}.zip", archive, "application/zip"
         )
         for position, phase in enumerate(bundle.manifest.phases):
-            lines = _lines(out / f"items-{position}.jsonl")
-            async for batch in _from_thread(in_batches(lines, len, MAX_WRITE_BYTES)):
+            lines = lines_of(out / f"items-{position}.jsonl")
+            async for batch in from_thread(in_batches(lines, len, MAX_WRITE_BYTES)):
                 await self._store_items(reference, phase.name, batch)
         document = _document(reference, bundle)
         document["imported"] = await self._origin(reference) if imported is None else imported.model_dump(mode="json")
@@ -100,24 +95,8 @@ class Registration:
         )
         return environment_detail_view(document, await versions.to_list(1000)).model_dump(mode="json")
 
-    async def _check_targets(self, bundle: Bundle, out: Path) -> None:
-        """Ask the scorer whether it can use every target: a wrong gold answer would be a miss for every model."""
-        problems = Problems()
-        scoring = bundle.manifest.scoring.model_dump(mode="json")
-        room = MAX_REQUEST_BYTES - len(orjson.dumps({"scoring": scoring, "items": []}))
-        for position, phase in enumerate(bundle.manifest.phases):
-            targets = map(_target, _lines(out / f"items-{position}.jsonl"))
-            async for batch in _from_thread(in_batches(targets, lambda target: len(orjson.dumps(target[1])), room)):
-                answers = await call(
-                    self._service.broker,
-                    subjects.command("scorer", "targets.check"),
-                    {"scoring": scoring, "items": [item for _, item in batch]},
-                )
-                for (line, _), answer in zip(batch, answers, strict=True):
-                    if answer:
-                        where = f"{unit(Path(phase.data))} {line}"
-                        problems.add([phase.data, line, phase.fields.target], f"{where}: {answer}")
-        problems.raise_any()
+    async def _ask_scorer(self, body: dict[str, Any]) -> Any:
+        return await call(self._service.broker, subjects.command("scorer", "targets.check"), body)
 
     async def _store_items(self, reference: str, phase: str, lines: list[bytes]) -> None:
         documents = [item_document(reference, phase, line) for line in lines]
@@ -202,38 +181,3 @@ def already_there(details: Mapping[str, Any]) -> list[int] | None:
     if details.get("writeConcernErrors") or any(error["code"] != DUPLICATE_KEY for error in errors):
         return None
     return [error["index"] for error in errors]
-
-
-def _target(line: bytes) -> tuple[int, Document]:
-    """From a line that `read_bundle` wrote: the line or row of the item in its file, and what the scorer is asked about it."""
-    item = orjson.loads(line)
-    return item["line"], {"target": item["target"], "hints": item["hints"]}
-
-
-def in_batches(items: Iterable[T], size: Callable[[T], int], max_bytes: int) -> Iterator[list[T]]:
-    """The items in their order, in lists of at most `BATCH` that become at most `max_bytes` of a JSON array.
-
-    `size` is the bytes of one item as JSON. One that is too large by itself is a list of its own.
-    """
-    batch: list[T] = []
-    filled = 0
-    for item in items:
-        needed = size(item) + 1  # and a comma
-        if batch and (len(batch) == BATCH or filled + needed > max_bytes):
-            yield batch
-            batch, filled = [], 0
-        batch.append(item)
-        filled += needed
-    if batch:
-        yield batch
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as lines:
-        yield from lines
-
-
-async def _from_thread(batches: Iterator[T]) -> AsyncIterator[T]:
-    """The same, read and made in a thread: a batch at a time, since a change of threads for each item takes longer than the item."""
-    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-        yield batch

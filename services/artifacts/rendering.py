@@ -129,7 +129,7 @@ class Templates:
             case _Oversize():
                 return f"renders to more than {self._max_bytes:,} bytes for one item"
             case jinja2.TemplateSyntaxError():
-                return f"line {error.lineno}: {error.message}"
+                return f"line {error.lineno} of the template: {error.message}"
             case SecurityError():
                 return f"{_at(error)}not allowed in a prompt: {error.message}"
             case jinja2.UndefinedError():
@@ -158,11 +158,11 @@ def _filled(template: jinja2.Template, values: Mapping[str, Any], room: int) -> 
 
 
 def _at(error: BaseException) -> str:
-    """`line 3: ` where the traceback, which Jinja rewrites to the template's lines, says so."""
+    """`line 3 of the template: ` where the traceback, which Jinja rewrites to the template's lines, says so."""
     line = None
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<template>":
             line = trace.tb_lineno
         trace = trace.tb_next
-    return "" if line is None else f"line {line}: "
+    return "" if line is None else f"line {line} of the template: "

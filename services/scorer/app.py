@@ -6,6 +6,7 @@ python -m services.scorer.app
 from faststream import FastStream
 
 from services.scorer.handlers import Scorer
+from services.scorer.targets import check_targets
 from shared import subjects
 from shared.large import LargeMessages
 from shared.service import Service, run, set_up_logging, until_up
@@ -30,7 +31,7 @@ async def build() -> FastStream:
 
     objects = Objects(settings)
     scorer = Scorer(service, database, LargeMessages(service.nc, objects, settings.message_max_bytes))
-    service.command("targets.check")(scorer.check_targets)
+    service.command("targets.check")(check_targets)
     on_step(service, subjects.SCORER_LANDED, "landed", scorer.all_landed, scorer.refuse)
     service.hooks = [scorer.reconnected]
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from typing import Any
 
 from nats.aio.msg import Msg
 from pydantic import TypeAdapter, ValidationError
@@ -11,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from services.scorer.landing import land, result
 from services.scorer.metrics import Metrics
-from services.scorer.scorers import check_target, main_metric
+from services.scorer.scorers import main_metric
 from shared import subjects
 from shared.contracts import Landed, Outcome, Prediction, Step
 from shared.errors import AssayError
@@ -172,11 +171,6 @@ class Scorer:
                 metrics.add(document)
         scoring: Scoring = _SCORING.validate_python(evaluation["scoring"])
         return metrics.finish(main_metric(scoring))
-
-    async def check_targets(self, body: dict[str, Any]) -> list[str | None]:
-        """Command `scorer.targets.check` {scoring, items: [{target, hints}]}: why each cannot be used, or null."""
-        scoring: Scoring = _SCORING.validate_python(body["scoring"])
-        return [check_target(item["target"], scoring, item["hints"]) for item in body["items"]]
 
 
 def _result(body: bytes, now: float) -> Document:

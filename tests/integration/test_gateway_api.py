@@ -339,7 +339,7 @@ async def test_roles(stores: Settings) -> None:
                 assert answer.headers["www-authenticate"].startswith("Bearer")
             return answer.status_code
 
-        for path in ("/healthz", "/openapi.json"):
+        for path in ("/healthz", "/openapi.json", "/schemas/environment.json"):
             assert await status("GET", path, None) == 200
         for path in ("/v1/evaluations", "/v1/models", "/v1/environments", "/v1/evaluations/1/events", "/v1/nope"):
             assert await status("GET", path, None) == 401

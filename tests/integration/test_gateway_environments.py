@@ -12,6 +12,7 @@ import pytest
 
 from shared.errors import Conflict, Invalid
 from shared.imports import FORMATS
+from shared.manifest import json_schema
 from shared.settings import Settings
 from tests.integration.test_gateway_api import WHEN, RunningGateway, good, pages, problem
 
@@ -54,6 +55,20 @@ async def test_environments_are_listed_by_their_latest_version(gateway: RunningG
     assert latest["columns"][0]["key"] == "overall_score"
     assert good(await gateway.http.get("/v1/environments/sums@0a"))["version"] == "0a"
     assert "sums@ff" in problem(await gateway.http.get("/v1/environments/sums@ff"), 404)["detail"]
+
+
+async def test_the_manifest_in_words(gateway: RunningGateway) -> None:
+    await gateway.add_environment()
+    words = good(await gateway.http.get("/v1/environments/sums"))["in_words"]
+    assert words["measured"][0].startswith("A model answers 7 items in 2 phases")
+    assert words["scoring"][0].startswith("The last number in the answer is taken")
+    assert words["phases"] == {"dev": [], "test": []}
+
+
+async def test_the_schema_of_manifests_is_what_editors_take(gateway: RunningGateway) -> None:
+    answer = await gateway.http.get("/schemas/environment.json")
+    assert good(answer) == json_schema()
+    assert answer.headers["content-type"] == "application/schema+json"
 
 
 async def test_test_cases_in_their_order(gateway: RunningGateway) -> None:

@@ -56,7 +56,9 @@ def test_errors_of_a_bundle_by_file_line_and_field_and_then_the_mended_one(visit
     expect(errors.nth(0)).to_contain_text("rows.jsonl")
     expect(errors.nth(0)).to_contain_text("line 2")
     expect(errors.nth(0)).to_contain_text("answer")
+    expect(errors.nth(0)).to_contain_text('"What is the capital of <b>Peru</b>?"')
     expect(errors.nth(1)).to_contain_text("line 3")
+    expect(errors.nth(1).locator(".wrong-text")).to_have_text("not JSON")
     assert not visitor.overflows()
     if script:
         assert visitor.violations() == []

@@ -5,15 +5,15 @@ import { size } from "./format.js";
 
 const PLACE = /^(line|row) (\d+)(?:, column \d+)?: /;
 
-/** Where an error of a bundle is: `{file, at, field, message}`. gateway/web/bundles.py does the same for the page without a script. */
-export function place({ loc, msg }) {
+/** Where an error of a bundle is: `{file, at, field, message, text}`. gateway/web/bundles.py does the same for the page without a script. */
+export function place({ loc, msg, text }) {
   let path = loc[0] === "bundle" && loc.length > 1 ? loc.slice(1) : loc;
   const file = String(path[0] ?? "the bundle");
   path = path.slice(1);
   const found = PLACE.exec(msg);
   if (found && path[0] === Number(found[2])) path = path.slice(1);
   const field = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${part}`)).join("").replace(/^\./, "");
-  return { file, at: found ? `${found[1]} ${found[2]}` : "", field, message: found ? msg.slice(found[0].length) : msg };
+  return { file, at: found ? `${found[1]} ${found[2]}` : "", field, message: found ? msg.slice(found[0].length) : msg, text };
 }
 
 /** Make the hub's form of a bundle one that files can be dropped on, and that stays on its page while the bundle is checked. */
@@ -108,7 +108,7 @@ function show(error = null) {
   shown.scrollIntoView({ block: "nearest" });
 }
 
-const row = ({ file, at, field, message }) =>
+const row = ({ file, at, field, message, text }) =>
   el(
     "li",
     {},
@@ -119,5 +119,10 @@ const row = ({ file, at, field, message }) =>
       at ? el("span", { class: "nowrap" }, at) : null,
       field ? el("code", {}, el("bdi", {}, field)) : null,
     ),
-    el("p", { class: "wrong-message", dir: "auto" }, message),
+    el(
+      "div",
+      {},
+      el("p", { class: "wrong-message", dir: "auto" }, message),
+      text ? el("p", { class: "wrong-text foreign", dir: "auto" }, text) : null,
+    ),
   );

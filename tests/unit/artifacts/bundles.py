@@ -39,6 +39,17 @@ def phase(**changes: Any) -> dict[str, Any]:
     return {"name": "dev", "data": "dev.jsonl", "fields": fields} | changes
 
 
+def write_bundle(folder: Path, text: str | dict[str, Any], **files: str | bytes) -> Path:
+    """A folder with the manifest and `files`, whose names have `__` for a dot."""
+    folder.mkdir(exist_ok=True)
+    for name, content in {
+        "environment__yaml": text if isinstance(text, str) else yaml.safe_dump(text, sort_keys=False),
+        **files,
+    }.items():
+        (folder / name.replace("__", ".")).write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
 def make(tmp_path: Path, text: str | dict[str, Any], **files: str | bytes) -> Path:
     """A zip with the manifest and `files`, whose names have `__` for a dot; with none, `dev.jsonl` with one item."""
     tmp_path.mkdir(exist_ok=True)

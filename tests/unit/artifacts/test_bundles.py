@@ -140,7 +140,7 @@ def test_a_missing_data_file_is_named_and_other_phases_are_read(tmp_path: Path) 
     found = errors(tmp_path, manifest(phases=phases), dev__jsonl="{", test__jsonl=ITEMS)
     assert found[0]["loc"] == ["environment.yaml", "phases", 0, "data"]
     assert found[0]["msg"] == (
-        "there is no file 'tests.jsonl' in the bundle; did you mean 'test.jsonl'? The bundle has dev.jsonl, test.jsonl"
+        "line 2: there is no file 'tests.jsonl' in the bundle; did you mean 'test.jsonl'? The bundle has dev.jsonl, test.jsonl"
     )
     assert found[1]["loc"] == ["dev.jsonl", 1]
 
@@ -171,7 +171,11 @@ def test_a_phase_without_items(tmp_path: Path, content: str) -> None:
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:
     found = error(tmp_path, manifest(), dev__jsonl=ITEMS + "\nnope\n" + ITEMS.replace('"a"', '"b"'))
-    assert found == {"loc": ["dev.jsonl", 3], "msg": "line 3: is not JSON: Expecting value at column 1"}
+    assert found == {
+        "loc": ["dev.jsonl", 3],
+        "msg": "line 3: is not JSON: Expecting value at column 1",
+        "text": "nope",
+    }
 
 
 def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
@@ -228,22 +232,24 @@ def test_an_undefined_name_is_said_once_with_the_columns(tmp_path: Path) -> None
     found = error(tmp_path, manifest(prompt={"template": "{{ q }}"}), dev__jsonl=ITEMS + ITEMS.replace('"a"', '"b"'))
     assert found["loc"] == ["environment.yaml", "prompt", "template"]
     assert found["msg"] == (
-        "line 1: 'q' is undefined; the columns are id, question, answer, kind (with dev.jsonl, line 1)"
+        "line 9: line 1 of the template: 'q' is undefined; "
+        "the columns are id, question, answer, kind (with dev.jsonl, line 1)"
     )
+    assert found["text"] == "template: '{{ q }}'"
 
 
 def test_an_endless_template_is_ended(tmp_path: Path) -> None:
     loop = "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}"
     data = ITEMS + ITEMS.replace('"a"', '"b"')
     found = error(tmp_path, manifest(prompt={"template": loop}), Limits(render_s=0.2), dev__jsonl=data)
-    assert found["msg"].startswith("takes more than 0.2 s for one item")
+    assert found["msg"].startswith("line 9: takes more than 0.2 s for one item")
 
 
 def test_a_template_with_a_syntax_error_does_not_hide_errors_in_the_data(tmp_path: Path) -> None:
     prompt = {"messages": [{"role": "user", "content": "x"}, {"role": "user", "content": "a\n{% endif %}"}]}
     found = errors(tmp_path, manifest(prompt=prompt), dev__jsonl="nope")
     assert found[0]["loc"] == ["environment.yaml", "prompt", "messages", 1, "content"]
-    assert found[0]["msg"].startswith("line 2: Encountered unknown tag 'endif'")
+    assert found[0]["msg"].startswith("line 12: line 2 of the template: Encountered unknown tag 'endif'")
     assert found[1]["loc"] == ["dev.jsonl", 1]
 
 

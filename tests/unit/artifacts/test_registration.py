@@ -11,15 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.artifacts.batches import BATCH, in_batches
 from services.artifacts.bundles import Limits
-from services.artifacts.registration import (
-    BATCH,
-    MAX_REQUEST_BYTES,
-    Registration,
-    already_there,
-    in_batches,
-    item_document,
-)
+from services.artifacts.registration import Registration, already_there, item_document
+from services.artifacts.targets import MAX_REQUEST_BYTES
 from shared.errors import Invalid
 from shared.service import Service
 from shared.storage.mongo import Database
@@ -84,7 +79,13 @@ def rows(*answers: str) -> str:
 async def test_a_wrong_target_is_named_by_its_line_in_the_file(tmp_path: Path) -> None:
     data = "\n\n" + rows("1", "four", "2")
     problem = await refusal(make(tmp_path, manifest(), dev__jsonl=data), scorer := Scorer())
-    assert problem.errors == [{"loc": ["dev.jsonl", 4, "answer"], "msg": "line 4: target has no number"}]
+    assert problem.errors == [
+        {
+            "loc": ["dev.jsonl", 4, "answer"],
+            "msg": "line 4: target has no number",
+            "text": rows("1", "four").splitlines()[1],
+        }
+    ]
     assert problem.detail == "bundle has 1 error: dev.jsonl: line 4: target has no number"
     assert scorer.requests == [
         {

@@ -32,7 +32,7 @@ def test_messages_keep_their_order_and_roles() -> None:
 
 def test_an_undefined_name_is_said_with_its_line_and_the_columns() -> None:
     assert refusal("a\n{{ questoin }}", question="", answer="") == (
-        "line 2: 'questoin' is undefined; the columns are question, answer"
+        "line 2 of the template: 'questoin' is undefined; the columns are question, answer"
     )
     assert render("{{ hint if hint is defined else 'none' }}") == "none"
 
@@ -40,11 +40,11 @@ def test_an_undefined_name_is_said_with_its_line_and_the_columns() -> None:
 @pytest.mark.parametrize(
     ("text", "msg"),
     [
-        ("a\n{% if %}", "line 2: Expected an expression"),
-        ("{{ q|nope }}", "line 1: No filter named 'nope'"),
-        ("{{ 1 / 0 }}", "line 1: ZeroDivisionError"),
-        ("\n{{ ''.__class__.__mro__ }}", "line 2: not allowed in a prompt"),
-        ("{{ q.append(1) }}", "line 1: not allowed in a prompt"),
+        ("a\n{% if %}", "line 2 of the template: Expected an expression"),
+        ("{{ q|nope }}", "line 1 of the template: No filter named 'nope'"),
+        ("{{ 1 / 0 }}", "line 1 of the template: ZeroDivisionError"),
+        ("\n{{ ''.__class__.__mro__ }}", "line 2 of the template: not allowed in a prompt"),
+        ("{{ q.append(1) }}", "line 1 of the template: not allowed in a prompt"),
         ("{% include 'x' %}", "no loader"),
         ("{{ lipsum() }}", "'lipsum' is undefined"),
         ("{{ [1, 2]|random }}", "No filter named 'random'"),

@@ -51,6 +51,9 @@ def test_a_wrong_bundle_is_explained_place_by_place(tmp_path: Path) -> None:
     errors: list[dict[str, Any]] = [
         {"loc": ["bundle", "dev.jsonl", 12, "answer"], "msg": "is missing"},
         {"loc": ["environment.yaml", "scoring", "scorer"], "msg": "must be one of numeric, choice"},
+        {"loc": ["environment.yaml", "phases", 0, "data"], "msg": "line 4: there is no file 'a'", "text": "data: a"},
+        {"loc": ["dev.parquet", 3, "answer"], "msg": "row 3: is empty"},
+        {"loc": ["environment.yaml"], "msg": "line 2, column 6: expected ':'"},
     ]
     gateway = Gateway().on("POST /environments", problem(422, "the bundle is wrong", errors))
     result = run(gateway, "env", "push", str(tmp_path))
@@ -59,6 +62,10 @@ def test_a_wrong_bundle_is_explained_place_by_place(tmp_path: Path) -> None:
         "error: the bundle is wrong",
         "  dev.jsonl:12: answer: is missing",
         "  environment.yaml: scoring.scorer: must be one of numeric, choice",
+        "  environment.yaml:4: phases.0.data: there is no file 'a'",
+        "    | data: a",
+        "  dev.parquet:3: answer: is empty",
+        "  environment.yaml:2: expected ':'",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the pages of environments say: scoring in words, errors of bundles by place, the leaderboard's order and figures."""
+"""What the pages of environments say: errors of bundles by place, the leaderboard's order and figures."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,6 @@ from gateway.web.environment import item_address
 from gateway.web.figures import shown
 from gateway.web.leaderboard import cell, following, ordered, with_bars
 from gateway.web.render import templates
-from gateway.web.scoring import in_words
 from shared.api import Item, LeaderboardRow
 from shared.manifest import Column
 
@@ -36,29 +35,6 @@ def row(number: int, score: float | None, accuracy: float | None = None, **more:
         finished_at=None,
         scores={"overall_score": score, "accuracy": accuracy, **more},
     )
-
-
-@pytest.mark.parametrize(
-    ("scoring", "words"),
-    [
-        ({"scorer": "numeric"}, ["last number", "equals the target exactly", "share of correct"]),
-        ({"scorer": "numeric", "tolerance": 0.5}, ["at most 0.5"]),
-        ({"scorer": "exact_match"}, ["equals the target; blanks at both ends make no difference"]),
-        (
-            {"scorer": "exact_match", "ignore_case": True, "ignore_punctuation": True},
-            ["upper and lower case, punctuation and blanks at both ends"],
-        ),
-        ({"scorer": "contains"}, ["contains the target", "makes no difference"]),
-        ({"scorer": "contains", "ignore_case": False}, ["upper or lower case counts"]),
-        ({"scorer": "choice"}, ["choice that the answer names"]),
-        ({"scorer": "regex", "pattern": "a", "which": "first"}, ["first match of the pattern"]),
-        ({"scorer": "regex"}, ["each item's target is a regular expression"]),
-        ({"scorer": "f1", "threshold": 0.6}, ["SQuAD", "F1 of 0.6", "mean F1"]),
-    ],
-)
-def test_scoring_in_words(scoring: dict[str, Any], words: list[str]) -> None:
-    said = " ".join(in_words(scoring))
-    assert all(word in said for word in words), said
 
 
 @pytest.mark.parametrize(
