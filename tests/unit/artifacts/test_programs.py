@@ -75,7 +75,7 @@ def test_a_phase_has_a_reference_of_its_own(tmp_path: Path) -> None:
     archive = bundle(tmp_path, SCORING, *FOLDERS, ("final_data/gold.txt", b"2"), phases=phases)
     assert read_bundle(archive, tmp_path / "out", Limits()).warnings == []
     assert refused(tmp_path / "other", SCORING, *FOLDERS, phases=phases) == (
-        "environment.yaml/phases/1/reference: there is no folder or zip 'final_data' in the bundle; "
+        "environment.yaml/phases/1/reference: line 14: there is no folder or zip 'final_data' in the bundle; "
         "its folders and zips are reference_data, scoring_program"
     )
 
@@ -89,8 +89,14 @@ def test_a_reference_that_nothing_reads_is_refused(tmp_path: Path) -> None:
 def test_every_missing_part_is_named(tmp_path: Path) -> None:
     found = errors(tmp_path, manifest(scoring={"program": "prog", "reference": "ref"}))
     assert [(one["loc"], one["msg"]) for one in found] == [
-        (["environment.yaml", "scoring", "program"], "there is no folder or zip 'prog' in the bundle; it has neither"),
-        (["environment.yaml", "scoring", "reference"], "there is no folder or zip 'ref' in the bundle; it has neither"),
+        (
+            ["environment.yaml", "scoring", "program"],
+            "line 12: there is no folder or zip 'prog' in the bundle; it has neither",
+        ),
+        (
+            ["environment.yaml", "scoring", "reference"],
+            "line 13: there is no folder or zip 'ref' in the bundle; it has neither",
+        ),
     ]
 
 
