@@ -68,13 +68,14 @@ class ModelChanges(ModelOptions, total=False):
 
 
 class EvaluationOptions(TypedDict, total=False):
-    """`params` are request parameters of the OpenAI API (`temperature`, `max_tokens`, ...)."""
+    """`params` are request parameters of the OpenAI API (`temperature`, `max_tokens`, ...); `judge` is the id of the model that judges."""
 
     phase: str | None
     limit: int | None
     samples_per_item: int
     params: dict[str, Any]
     priority: int
+    judge: str | None
     unreachable_wait_s: float | None
 
 

@@ -22,11 +22,13 @@ async def find_case(
 ) -> Case:
     """The item and its first samples by index; raises `NotFound` where it has no result yet.
 
-    Without `targets` nothing is told that the gold answer could be taken from: other columns of the data neither.
+    Without `targets` nothing is told that the gold answer could be taken from: other columns of the data neither, nor what a judge said.
     """
     query = {"evaluation": evaluation["_id"], "index": index}
     target = ("target",) if targets else ()
     fields: dict[str, Any] = dict.fromkeys((*_FIELDS, *target, "item_id"), 1)
+    if not targets:
+        del fields["judge"]
     if clip is not None:
         fields |= {name: beginning(name, clip) for name in (*_TEXTS, *target)}
     rows = await database["results"].find(query, fields).sort("sample", 1).limit(samples).to_list(samples)
@@ -59,6 +61,10 @@ def _sample(row: Document, clip: int | None) -> CaseSample:
     found = {name: row[name] for name in _FIELDS if row.get(name) is not None}
     found |= {name: _clip(found[name], clip, name, cut) for name in _TEXTS if name in found}
     found |= {name: datetime.fromtimestamp(found[name], UTC) for name in ("started_at", "landed_at") if name in found}
+    found["judge"] = [
+        {**verdict, "output": _clip(verdict["output"], clip, f"judge.{at}", cut)}
+        for at, verdict in enumerate(row.get("judge") or ())
+    ]
     return CaseSample(**{"output": "", **found, "difference": _difference(row), "cut": cut})
 
 

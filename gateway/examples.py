@@ -74,6 +74,8 @@ EVALUATION: dict[str, Any] = {
     "error": None,
     "model": "m5f3a9c1e7b2d4f60",
     "model_name": "m0.26",
+    "judge": None,
+    "judge_name": None,
     "environment": "word-problems",
     "environment_version": "9f2c4b7a1d3e",
     "environment_title": "Word problems",
@@ -116,6 +118,7 @@ RESULT: dict[str, Any] = {
     "latency_ms": 80.1,
     "ttft_ms": None,
     "usage": {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17},
+    "judge": [],
     "samples": None,
 }
 
@@ -186,7 +189,7 @@ CASE: dict[str, Any] = {
                 name: RESULT[name]
                 for name in ("sample", "prediction", "output", "correct", "scores", "outcome", "error")
             },
-            **{name: RESULT[name] for name in ("finish_reason", "attempts", "latency_ms", "ttft_ms", "usage")},
+            **{name: RESULT[name] for name in ("finish_reason", "attempts", "latency_ms", "ttft_ms", "usage", "judge")},
             "round": 0,
             "started_at": "2026-01-02T03:04:06Z",
             "landed_at": "2026-01-02T03:04:07Z",

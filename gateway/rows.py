@@ -58,7 +58,8 @@ async def find_rows(
 ) -> list[Result]:
     """Up to `limit` rows after a place in an order, texts of more than `clip` characters cut to that.
 
-    Without `targets` those are neither given nor looked through: a search would find them out letter by letter.
+    Without `targets` those are neither given nor looked through: a search would find them out letter by letter. Nor is what a judge said,
+    which was shown them.
     """
     reading = _Reading(database, evaluation, wanted, clip, targets=targets)
     found: list[Document] = []
@@ -91,11 +92,11 @@ class _Reading:
         self._text = wanted.text
         self._clip = clip
         self._targets = targets
-        self.fields: dict[str, Any] | None = None if targets else {"target": 0}
+        self.fields: dict[str, Any] | None = None if targets else {"target": 0, "judge": 0}
         if clip is not None:
             self.fields = {**dict.fromkeys(_FIELDS, 1), **{name: beginning(name, clip) for name in _TEXTS}}
             if not targets:
-                del self.fields["target"]
+                del self.fields["target"], self.fields["judge"]
 
     async def group(self, group: Group, place: Place, limit: int) -> list[Document]:
         """Rows of one group of an order, after a place in it."""
@@ -153,6 +154,8 @@ def clipped(row: Result, length: int) -> Result:
     row.target, row.prediction, row.error = (
         None if text is None else texts.clip(text, length) for text in (row.target, row.prediction, row.error)
     )
+    for verdict in row.judge:
+        verdict.output = texts.clip(verdict.output, length)
     for sample in row.samples or ():
         sample.output = texts.clip(sample.output, length)
         sample.prediction = None if sample.prediction is None else texts.clip(sample.prediction, length)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
-from shared.contracts import ModelSource, ModelStatus, Outcome, Status, Usage
+from shared.contracts import ModelSource, ModelStatus, Outcome, Status, Usage, Verdict
 from shared.manifest import Column, Generation
 
 T = TypeVar("T")
@@ -299,7 +299,7 @@ class File(BaseModel):
 
 
 class Evaluation(BaseModel):
-    """One model run over one phase of one environment version, shown as `#number`."""
+    """One model run over one phase of one environment version, shown as `#number`. `judge` is the id of the model that judges, if one does."""
 
     id: str
     number: int
@@ -308,6 +308,8 @@ class Evaluation(BaseModel):
     error: str | None = None
     model: str
     model_name: str
+    judge: str | None = None
+    judge_name: str | None = None
     environment: str
     environment_version: str
     environment_title: str
@@ -357,6 +359,7 @@ class Result(BaseModel):
     latency_ms: float | None = None
     ttft_ms: float | None = None
     usage: Usage | None = None
+    judge: list[Verdict] = []
     samples: list[SampleRow] | None = None
 
 
@@ -381,6 +384,7 @@ class CaseSample(SampleRow):
     latency_ms: float | None = None
     ttft_ms: float | None = None
     usage: Usage | None = None
+    judge: list[Verdict] = []
     difference: list[DifferencePart] | None = None
     cut: list[str] = []
 

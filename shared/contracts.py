@@ -69,6 +69,55 @@ class ChatMessage(Wire):
     content: str
 
 
+class Usage(Wire):
+    """Tokens as the endpoint counted them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class Answered(Wire):
+    """What a call came to.
+
+    `outcome` is final but for `scored`, whose scores the scorer adds. `started_at` is the Unix time of the first call in seconds.
+    """
+
+    outcome: Outcome
+    output: str = ""
+    error: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    attempts: int = 0
+    started_at: float | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+
+
+class Verdict(Wire):
+    """What the judge said of an answer when it was asked once.
+
+    `score` is what was read from its `output`, in 0..1; None where nothing could be, and `error` says why.
+    """
+
+    output: str = ""
+    score: float | None = None
+    error: str | None = None
+    usage: Usage | None = None
+    attempts: int = 0
+    latency_ms: float | None = None
+
+
+class Judging(Wire):
+    """An answer that is before the judge. It travels with the judge's jobs and predictions, so that nobody needs a database for them.
+
+    `verdicts` came before the question that is under way.
+    """
+
+    answer: Answered
+    verdicts: list[Verdict] = Field(default_factory=list)
+
+
 def message_id(evaluation: str, index: int, sample: int, round_: int, dispatch: int) -> str:
     """See `Sample.message_id`."""
     return f"{evaluation}:{index}:{sample}:{round_}:{dispatch}"
@@ -88,14 +137,22 @@ class Sample(Wire):
     hints: dict[str, Any] = Field(default_factory=dict)  # pydantic deep-copies a literal for every message
     """What the scorer needs of the item beside its target, such as `choices`."""
     scoring: Scoring
+    judge: str | None = None
+    """The id of the model that judges, where the scoring asks one."""
+    judging: Judging | None = None
+    """The answer that the judge is asked about; None while the evaluated model is asked."""
 
     def key(self) -> str:
         """`evaluation:index:sample`, the identity of a result."""
         return f"{self.evaluation}:{self.index}:{self.sample}"
 
     def message_id(self) -> str:
-        """`Nats-Msg-Id`, in JOBS and in PREDICTIONS: the server swallows repeats of it within the duplicate window."""
-        return message_id(self.evaluation, self.index, self.sample, self.round, self.dispatch)
+        """`Nats-Msg-Id`, in JOBS and in PREDICTIONS: the server swallows repeats of it within the duplicate window.
+
+        A question to the judge is another message of the same sample: `...:judge:<how many came before>`.
+        """
+        plain = message_id(self.evaluation, self.index, self.sample, self.round, self.dispatch)
+        return f"{plain}:judge:{len(self.judging.verdicts)}" if self.judging else plain
 
 
 @dataclass(frozen=True)
@@ -117,35 +174,15 @@ def position_in(message_id: str | None) -> Position | None:
 
 
 class Job(Sample):
-    """One sample to call: JOBS, subject `jobs.<model>.<evaluation>`. Self-contained: a predictor has no database."""
+    """One sample to call: JOBS, subject `jobs.<model>.<evaluation>`, or `jobs.<judge>.<evaluation>.judge` where the judge is asked about
+    its answer. Self-contained: a predictor has no database."""
 
     messages: list[ChatMessage]
     params: dict[str, Any] = Field(default_factory=dict)
 
 
-class Usage(Wire):
-    """Tokens as the endpoint counted them; None where it did not say."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-
-
-class Prediction(Sample):
-    """What the model returned for one sample, or why it returned nothing: PREDICTIONS, subject `predictions.<evaluation>`.
-
-    `outcome` is final but for `scored`, whose scores the scorer adds. `started_at` is the Unix time of the first call in seconds.
-    """
-
-    outcome: Outcome
-    output: str = ""
-    error: str | None = None
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    attempts: int = 0
-    started_at: float | None = None
-    latency_ms: float | None = None
-    ttft_ms: float | None = None
+class Prediction(Answered, Sample):
+    """What the model returned for one sample, or why it returned nothing: PREDICTIONS, subject `predictions.<evaluation>`."""
 
 
 class Landed(Wire):

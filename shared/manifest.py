@@ -267,8 +267,8 @@ class JudgeScoring(Scored):
     """A judge model gives each answer a score by a rubric.
 
     `rubric` is a Jinja template over the item's columns in `columns`, `input`, `target` and `output` (pairwise: `output_a`, `output_b`).
-    The judge ends with its verdict, read by `pattern`'s first group in its last match: a number of `scale`, scaled to 0..1, or pairwise
-    `A`, `B` or `tie`. `model` is the judge's name, where the evaluation does not say which.
+    The judge ends with its verdict, read by `pattern`'s first group in its last match: a number of `scale`, scaled to 0..1 and correct
+    from `threshold` on, or pairwise `A`, `B` or `tie`. `model` is the judge's name, where the evaluation does not say which.
     """
 
     needs_target: ClassVar[bool] = False
@@ -278,7 +278,7 @@ class JudgeScoring(Scored):
     system: str | None = None
     columns: list[str] = []
     scale: tuple[float, float] = (0.0, 10.0)
-    pattern: str = Field(default=r"(?i)verdict:\s*\**\[*\s*(-?[0-9]+(?:\.[0-9]+)?|A|B|tie)", max_length=10_000)
+    pattern: str = Field(default=r"(?i)verdict:\s*\**\[*\s*(-?[0-9]+(?:\.[0-9]+)?|A|B|tie)\b", max_length=10_000)
     threshold: float = Field(default=0.5, ge=0, le=1)
     pairwise: JudgePairwise | None = None
     model: str | None = None

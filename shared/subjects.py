@@ -25,6 +25,12 @@ def job(model_id: str, evaluation_id: str) -> str:
     return f"jobs.{model_id}.{evaluation_id}"
 
 
+def judge_job(judge_id: str, evaluation_id: str) -> str:
+    """Subject of an evaluation's questions to its judge. The judge's consumer takes them like any other of its jobs; the last word sets
+    them apart from the evaluation's own jobs, where a model judges itself."""
+    return f"{job(judge_id, evaluation_id)}.judge"
+
+
 def model_jobs(model_id: str) -> str:
     """The filter of a model's consumer, exactly this one: overlapping filters are accepted in silence by some servers."""
     return f"jobs.{model_id}.>"
@@ -61,7 +67,7 @@ def parked(scope: str) -> str:
 def evaluation_in(subject: str) -> str | None:
     """The evaluation that a subject of JOBS, PREDICTIONS or LIFECYCLE names."""
     match subject.split("."):
-        case ["jobs", _, evaluation] | ["predictions", evaluation] | ["evaluations", evaluation, _]:
+        case ["jobs", _, evaluation, *_] | ["predictions", evaluation] | ["evaluations", evaluation, _]:
             return evaluation
     return None
 

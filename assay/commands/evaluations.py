@@ -43,6 +43,10 @@ def run(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="temperature=0.2, max_tokens=512 ...")
     ] = None,
     priority: Annotated[int, typer.Option(help="1 to 100: the share where a model serves several evaluations.")] = 1,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="The model that judges, a name or an id; default: the one that the environment names."),
+    ] = None,
     unreachable_wait_s: Annotated[
         float | None,
         typer.Option(help="How long to wait for a model that is away, in seconds; default: the deployment's."),
@@ -63,6 +67,7 @@ def run(
             samples_per_item=samples,
             params=params,
             priority=priority,
+            judge=pick(known, judge).id if judge else None,
             unreachable_wait_s=unreachable_wait_s,
         ).evaluations
     if not watch:

@@ -18,8 +18,8 @@ _LIMITS = ("max_concurrency", "requests_per_minute", "timeout_s", "connect_timeo
 class SubmissionWriter:
     """`submission.zip`: `submission.json` (what is evaluated, on what, with which parameters) and the manifest.
 
-    Item ids are pushed in the order of the items. `model` is its public view, of which only `public_model` gets in. As a
-    context it closes at its end, and removes the file on an error.
+    Item ids are pushed in the order of the items. `model` is its public view, of which only `public_model` gets in, and `judge` that of
+    the model that judges, if one does. As a context it closes at its end, and removes the file on an error.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class SubmissionWriter:
         model: Mapping[str, Any],
         manifest: Mapping[str, Any],
         assay_version: str,
+        judge: Mapping[str, Any] | None = None,
     ) -> None:
         head = {
             "environment": {"slug": evaluation["environment"], "version": evaluation["environment_version"]},
@@ -37,6 +38,7 @@ class SubmissionWriter:
             "samples_per_item": evaluation["samples_per_item"],
             "params": evaluation["params"],
             "model": public_model(model),
+            **({"judge": public_model(judge)} if judge else {}),
             "assay_version": assay_version,
         }
         with ExitStack() as stack:

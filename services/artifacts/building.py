@@ -80,7 +80,8 @@ class Building:
         public = evaluation_view(evaluation).model_dump(mode="json")
         manifest = await self._manifest(evaluation)
         items = self._items(evaluation, {"item_id": 1, "_id": 0})
-        with SubmissionWriter(path, public, evaluation["model_settings"], manifest, version("assay")) as submission:
+        model, judge = evaluation["model_settings"], evaluation.get("judge_settings")
+        with SubmissionWriter(path, public, model, manifest, version("assay"), judge) as submission:
             while batch := await items.to_list(BATCH):
                 await asyncio.to_thread(_add_ids, submission, batch)
 

@@ -16,7 +16,6 @@ from services.artifacts.ids import Ids
 from services.artifacts.manifests import MANIFEST, read_manifest
 from services.artifacts.problems import Problems, quote
 from services.artifacts.programs import ProgramCheck
-from services.artifacts.rendering import Source, TemplateError, Templates
 from services.artifacts.rows import (
     BadRow,
     Row,
@@ -29,9 +28,20 @@ from services.artifacts.rows import (
     target_text,
     unit,
 )
+from services.artifacts.rubric import Rubric
 from shared.errors import Invalid, TooLarge
 from shared.explain import near
-from shared.manifest import ChoiceScoring, Manifest, Phase, ProgramScoring, Prompt, Scoring, WithReferences
+from shared.manifest import (
+    ChoiceScoring,
+    JudgeScoring,
+    Manifest,
+    Phase,
+    ProgramScoring,
+    Prompt,
+    Scoring,
+    WithReferences,
+)
+from shared.rendering import Source, TemplateError, Templates
 from shared.unpacking import ArchiveLimits, content_version, extract, inner_path
 
 _FOR_PEOPLE = {"README.md", "LICENSE", "generate.py"}
@@ -176,6 +186,7 @@ class _Reading:
         self.used = {MANIFEST}
         self.written = 0
         self.templates: Templates | None = None
+        self.rubric = Rubric(manifest.scoring, problems) if isinstance(manifest.scoring, JudgeScoring) else None
         try:
             if sources := _sources(manifest.prompt):
                 self.templates = Templates(sources, time_limit_s=limits.render_s, max_bytes=limits.max_job_bytes)
@@ -270,6 +281,9 @@ class _PhaseItems:
             return None
         named = {"id": item_id, "input": row.values[fields.input], "target": target}
         messages = self._messages(row, named)
+        if self.reading.rubric:
+            where = f"{self.phase.data}, {self.unit} {row.line}"
+            self.reading.rubric.check({"input": text, **hints}, target, where)
         if messages is None:
             return None
         parts = {fields.id, fields.input, fields.target, *hints}

@@ -63,12 +63,18 @@ def _sorted(scores: Record | None) -> Record:
 
 def fixed_part(evaluation: Record) -> dict[str, Any]:
     """What of an evaluation's public view stays the same from its creation on, but for `round`."""
-    return {name: evaluation[name] for name in _FIXED}
+    judge = ("judge", "judge_name") if evaluation.get("judge") else ()
+    return {name: evaluation[name] for name in (*_FIXED, *judge)}
 
 
 def fixed_metrics(metrics: Record) -> dict[str, Any]:
     """The metrics without `duration_s`, which is known only after the files are stored."""
     return {name: value for name, value in metrics.items() if name != "duration_s"}
+
+
+def _judged(result: Record) -> dict[str, Any]:
+    """What the judge said, where it was asked."""
+    return {"judge": result["judge"]} if result.get("judge") else {}
 
 
 def mean_scores(results: Sequence[Record]) -> dict[str, float]:
@@ -134,6 +140,7 @@ class DetailedResultsWriter:
             "correct": first["correct"],
             "scores": _sorted(first["scores"]) if len(results) == 1 else mean_scores(results),
             "outcome": first["outcome"],
+            **_judged(first),
         }
         if len(results) > 1:
             entry["samples"] = [
@@ -143,6 +150,7 @@ class DetailedResultsWriter:
                     "correct": result["correct"],
                     "scores": _sorted(result["scores"]),
                     "outcome": result["outcome"],
+                    **_judged(result),
                 }
                 for result in results
             ]
@@ -238,7 +246,7 @@ class FileSetWriter:
         self._index = item["index"]
         if self._hide_targets:
             item = {**item, "target": None}
-            results = [{**result, "target": None} for result in results]
+            results = [{**result, "target": None, "judge": None} for result in results]
         for writer in self._writers:
             writer.add(item, results)
 

@@ -72,8 +72,8 @@ async def furthest(js: JetStreamContext, stream: str, subject: str, samples_per_
     return position.index * samples_per_item + position.sample + 1 if position else 0
 
 
-async def left_below_floor(js: JetStreamContext, model_id: str, evaluation_id: str) -> list[int]:
-    """Positions of jobs below the acknowledgement floor of the model's consumer: ghosts.
+async def left_below_floor(js: JetStreamContext, model_id: str, subject: str) -> list[int]:
+    """Positions of jobs of a subject below the acknowledgement floor of the model's consumer: ghosts.
 
     A killed nats-server may forget that messages were acknowledged and still keep its floor above them: they stay in the work
     queue and are never delivered (measured on 2.9.10).
@@ -83,7 +83,7 @@ async def left_below_floor(js: JetStreamContext, model_id: str, evaluation_id: s
     except NotFoundError:
         return []
     floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
-    positions = await left(js, subjects.JOBS, subjects.job(model_id, evaluation_id))
+    positions = await left(js, subjects.JOBS, subject)
     return [position for position in positions if position <= floor]
 
 

@@ -16,7 +16,7 @@ from shared.api import EvaluationCreate
 from shared.contracts import Status
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.faults import kill_point
-from shared.manifest import Manifest, Phase
+from shared.manifest import JudgeScoring, Manifest, Phase, Scoring
 from shared.quotas import in_utc
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
@@ -27,6 +27,7 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
     manifest = Manifest.model_validate(environment["manifest"])
     phase = _phase(manifest, request.phase)
     models = await _models(database, request.models)
+    judge = await _judge(database, manifest.scoring, request.judge)
     seed = key or uuid4().hex
     group = derived_id("g", seed)
     present = [row async for row in database["evaluations"].find({"group": group}).sort("number", 1)]
@@ -53,6 +54,9 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
             "model": model["_id"],
             "model_name": model["name"],
             "model_settings": settings_of(model),
+            "judge": judge["_id"] if judge else None,
+            "judge_name": judge["name"] if judge else None,
+            "judge_settings": settings_of(judge) if judge else None,
             "environment": environment["_id"],
             "slug": environment["slug"],
             "version": environment["version"],
@@ -196,6 +200,28 @@ async def _models(database: Database, ids: list[str]) -> list[Document]:
     if twice:
         raise Invalid("; ".join(error["msg"] for error in twice), twice)
     return [known[model_id] for model_id in ids]
+
+
+async def _judge(database: Database, scoring: Scoring, model_id: str | None) -> Document | None:
+    """The model that judges: the one asked for, else the one whose name the manifest gives; None where the scoring asks no judge."""
+    if not isinstance(scoring, JudgeScoring):
+        if model_id is not None:
+            message = f"the environment's scorer is {scoring.scorer}, which asks no judge; leave judge out"
+            raise Invalid(message, [{"loc": ["judge"], "msg": message}])
+        return None
+    if model_id is not None:
+        if judge := await database["models"].find_one({"_id": model_id}):
+            return judge
+        raise _unknown(["judge"], f"there is no model {model_id} to judge")
+    if scoring.model is None:
+        message = "the environment's answers are judged by a model: give the id of one as judge"
+        raise Invalid(message, [{"loc": ["judge"], "msg": message}])
+    if judge := await database["models"].find_one({"name": scoring.model}, sort=[("created_at", -1)]):
+        return judge
+    advice = "register one of that name, or give the id of another as judge"
+    raise _unknown(
+        ["judge"], f"there is no model named {scoring.model}, which the environment wants as its judge; {advice}"
+    )
 
 
 async def _reserve(

@@ -57,9 +57,9 @@ class Ending:
             cancelled = await self._js.key_value(subjects.KV_CANCELLED)
             await cancelled.put(evaluation["_id"], given_up(evaluation["round"]))
             self._told = True
-        subject = subjects.job(evaluation["model"], evaluation["_id"])
-        while positions := await broker.left(self._js, subjects.JOBS, subject):
-            await broker.delete(self._js, subjects.JOBS, positions)
+        for subject in recovery.job_subjects(evaluation):
+            while positions := await broker.left(self._js, subjects.JOBS, subject):
+                await broker.delete(self._js, subjects.JOBS, positions)
         kill_point("orchestrator.giving_up")
         if await recovery.waiting(self._js, evaluation):
             return

@@ -74,11 +74,14 @@ class Models:
         return document
 
     async def delete(self, model_id: str) -> None:
-        """Refused while an evaluation of it is under way."""
+        """Refused while an evaluation of it, or one that it judges, is under way."""
         document = await self.get(model_id)
-        at_work = await self._evaluations.find_one({"model": model_id, "status": {"$in": ACTIVE}}, {"number": 1})
+        needing = {"$or": [{"model": model_id}, {"judge": model_id}], "status": {"$in": ACTIVE}}
+        at_work = await self._evaluations.find_one(needing, {"number": 1, "model": 1})
         if at_work:
-            raise Conflict(f"evaluation #{at_work['number']} of model {document['name']} is under way; cancel it first")
+            needs = "of" if at_work["model"] == model_id else "judged by"
+            number = at_work["number"]
+            raise Conflict(f"evaluation #{number} {needs} model {document['name']} is under way; cancel it first")
         store = await self._js.key_value(subjects.KV_MODELS)
         await store.delete(model_id)
         await self._pacing.forget(model_id)
@@ -116,7 +119,11 @@ class Models:
 
     async def mend_waited_for(self) -> None:
         """A model that evaluations need has its consumer and its entry for predictors, whoever may have deleted them."""
-        needed = await self._evaluations.distinct("model", {"open": True, "status": {"$in": ["queued", "running"]}})
+        at_work = {"open": True, "status": {"$in": ["queued", "running"]}}
+        needed = [
+            *await self._evaluations.distinct("model", at_work),
+            *await self._evaluations.distinct("judge", {**at_work, "judge": {"$ne": None}}),
+        ]
         store = await self._js.key_value(subjects.KV_MODELS)
         async for document in self._models.find({"_id": {"$in": needed}}):
             try:

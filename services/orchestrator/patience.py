@@ -1,4 +1,4 @@
-"""How long an evaluation waits for a model that is unreachable. Pure: no broker, no database."""
+"""How long an evaluation waits for a model, its own or its judge, that is unreachable. Pure: no broker, no database."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +16,9 @@ class Patience:
     message: str = ""
 
 
-def patience(model: Document | None, evaluation: Document, now: datetime, wait_s: float) -> Patience:
+def patience(
+    model: Document | None, evaluation: Document, now: datetime, wait_s: float, who: str = "model"
+) -> Patience:
     """`wait_s` seconds count from when the model became unreachable, or the evaluation's round was asked for if that was later."""
     if model is None or model["status"] != ModelStatus.UNREACHABLE:
         return Patience()
@@ -27,7 +29,7 @@ def patience(model: Document | None, evaluation: Document, now: datetime, wait_s
     if now - since < limit:
         until = f"{since + limit:%Y-%m-%d %H:%M:%S} UTC"
         return Patience(
-            waits=True, message=f"Waiting for model {model['name']} until {until}: {model['status_detail']}"
+            waits=True, message=f"Waiting for {who} {model['name']} until {until}: {model['status_detail']}"
         )
-    reason = f"model {model['name']} was unreachable for {limit.total_seconds():g} s: {model['status_detail']}"
+    reason = f"{who} {model['name']} was unreachable for {limit.total_seconds():g} s: {model['status_detail']}"
     return Patience(waits=True, over=True, message=reason)

@@ -5,6 +5,8 @@ The order matters everywhere: a job leaves JOBS only when its prediction is in P
 """
 
 import logging
+from collections import Counter
+from itertools import chain
 
 from nats.js import JetStreamContext
 
@@ -15,13 +17,27 @@ from shared.storage.mongo import Database, Document
 
 logger = logging.getLogger("assay.orchestrator")
 
+JUDGE_QUESTIONS = 2
+"""A judge is asked at most so often about an answer: pairwise in both orders."""
 
-def _queues(evaluation: Document) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Streams and subjects in which an evaluation's samples wait, in the order in which they pass them."""
-    return (
-        (subjects.JOBS, subjects.job(evaluation["model"], evaluation["_id"])),
-        (subjects.PREDICTIONS, subjects.prediction(evaluation["_id"])),
-    )
+
+def job_subjects(evaluation: Document) -> dict[str, str]:
+    """Subjects of an evaluation's jobs in JOBS, with the models that are asked: its own, and its judge."""
+    found = {subjects.job(evaluation["model"], evaluation["_id"]): evaluation["model"]}
+    if judge := evaluation.get("judge"):
+        found[subjects.judge_job(judge, evaluation["_id"])] = judge
+    return found
+
+
+def _queues(evaluation: Document) -> list[tuple[str, str]]:
+    """Streams and subjects in which an evaluation's samples wait, in the order in which they pass them.
+
+    An answer that is judged passes PREDICTIONS again with each verdict, of which there are at most `JUDGE_QUESTIONS`.
+    """
+    predictions = (subjects.PREDICTIONS, subjects.prediction(evaluation["_id"]))
+    own, *judged = job_subjects(evaluation)
+    again = [((subjects.JOBS, subject), predictions) for subject in judged] * JUDGE_QUESTIONS
+    return [(subjects.JOBS, own), predictions, *chain.from_iterable(again)]
 
 
 async def dispatched(database: Database, js: JetStreamContext, evaluation: Document) -> int:
@@ -33,8 +49,11 @@ async def dispatched(database: Database, js: JetStreamContext, evaluation: Docum
 
 
 async def waiting(js: JetStreamContext, evaluation: Document) -> int:
-    """How many messages of the evaluation the queues hold. To be asked before `results` is counted."""
-    return sum([await broker.count_messages(js, stream, subject) for stream, subject in _queues(evaluation)])
+    """How many messages of the evaluation the queues hold; 0 only where none is on its way. To be asked before `results` is counted."""
+    found: Counter[str] = Counter()
+    for stream, subject in _queues(evaluation):
+        found[subject] = max(found[subject], await broker.count_messages(js, stream, subject))
+    return found.total()
 
 
 def adds_up(sent: int, done: int, total: int, waiting: int) -> bool:
@@ -48,7 +67,9 @@ def adds_up(sent: int, done: int, total: int, waiting: int) -> bool:
 
 async def bury_ghosts(js: JetStreamContext, evaluation: Document) -> bool:
     """Remove jobs that will never be delivered; whether there were any. What they leave missing is sent again."""
-    ghosts = await broker.left_below_floor(js, evaluation["model"], evaluation["_id"])
+    ghosts: list[int] = []
+    for subject, model_id in job_subjects(evaluation).items():
+        ghosts += await broker.left_below_floor(js, model_id, subject)
     if ghosts:
         logger.warning("%s: %d jobs below the acknowledgement floor are removed", evaluation["_id"], len(ghosts))
         await broker.delete(js, subjects.JOBS, ghosts)

@@ -308,8 +308,13 @@ class Run:
             await self.store.write(self.document, *self._giving_up(found))
 
     async def _patience(self) -> Patience:
-        model = await self.store.database["models"].find_one({"_id": self.document["model"]})
-        return patience(model, self.document, now(), self._tools.unreachable_wait_s)
+        """With whichever of the model and its judge it has the least left."""
+        found = []
+        for who in ("model", "judge"):
+            if model_id := self.document.get(who):
+                model = await self.store.database["models"].find_one({"_id": model_id})
+                found.append(patience(model, self.document, now(), self._tools.unreachable_wait_s, who))
+        return max(found, key=lambda patience: (patience.over, patience.waits))
 
     def _giving_up(self, found: Patience) -> tuple[Document, list[Event]]:
         """What is written and said where patience is over."""

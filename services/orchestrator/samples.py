@@ -43,6 +43,9 @@ class Jobs:
             "params": evaluation["params"],
             "scoring": evaluation["scoring"],
         }
+        self._judge = evaluation.get("judge")
+        if self._judge:
+            self._common["judge"] = self._judge
 
     def make(self, item: dict[str, Any], sample: int) -> Outgoing:
         """The self-contained message for one sample of an item."""
@@ -53,7 +56,8 @@ class Jobs:
             "item_id": item["item_id"],
             "messages": item["messages"],
             "target": item["target"],
-            "hints": item["hints"],
+            # A rubric may show the judge what was asked; a column of that name wins, as in a prompt.
+            "hints": {"input": item["input"], **item["hints"]} if self._judge else item["hints"],
         }
         return Outgoing(
             orjson.dumps(self._common | fields),
@@ -106,6 +110,8 @@ class Fresh:
             "index": {"$gte": index, "$lt": index + CHUNK},
         }
         projection = {"index": 1, "item_id": 1, "messages": 1, "target": 1, "hints": 1}
+        if self._evaluation.get("judge"):
+            projection["input"] = 1
         items = await self._items.find(query, projection).sort("index", 1).to_list(CHUNK)
         if not items:
             raise LookupError(

@@ -87,10 +87,12 @@ def status_event(evaluation: dict[str, Any], status: Status, data: dict[str, Any
 def started_events(evaluation: dict[str, Any], submission_bytes: int) -> list[Event]:
     """What is said when an evaluation starts to run."""
     data = f"{evaluation['environment_title']}, phase {evaluation['phase']}, {evaluation['items']} items"
+    judge = evaluation.get("judge_name")
     return [
         status_event(evaluation, Status.RUNNING, {"total": evaluation["progress"]["total"]}),
         log_event(evaluation, f"Benchmark data loaded: {data}, version {evaluation['version'][:12]}", key="data"),
         log_event(evaluation, f"Submission generated: {submission_bytes} bytes", key="submission"),
+        *([log_event(evaluation, f"Answers are judged by model {judge}", key="judge")] if judge else []),
     ]
 
 

@@ -238,14 +238,14 @@ class ModelWorker:
             if pause is None:
                 outcome = Outcome.INFRA_ERROR if failure.retryable else Outcome.MODEL_ERROR
                 return _prediction(job, outcome, attempt, started_at, latency_ms, error=failure.message)
-            self._notes.add(job.evaluation, f"{failure.kind}: calling again")
+            self._notes.add(job.evaluation, f"{_judge(job)}{failure.kind}: calling again")
             await asyncio.sleep(pause)
             if self._dropped(job):
                 return None
 
     async def _enter(self, job: Job) -> Entry:
         if why := self.gate.why:
-            self._notes.add(job.evaluation, f"{why}: waiting")
+            self._notes.add(job.evaluation, f"{_judge(job)}{why}: waiting")
         self._held[job.evaluation] += 1
         try:
             return await self.gate.enter(lambda: self._dropped(job))
@@ -308,6 +308,11 @@ class ModelWorker:
                 await asyncio.sleep(0.25 + self._rng.random() * 0.5)
 
 
+def _judge(job: Job) -> str:
+    """What a note about a call begins with."""
+    return "the judge: " if job.judging else ""
+
+
 def _prediction(
     job: Job,
     outcome: Outcome,
@@ -329,6 +334,8 @@ def _prediction(
         target=job.target,
         hints=job.hints,
         scoring=job.scoring,
+        judge=job.judge,
+        judging=job.judging,
         outcome=outcome,
         output=answer.output if answer else "",
         error=error,

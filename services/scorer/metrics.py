@@ -25,13 +25,15 @@ With `total` = all samples and `called` = `total` - `infra_error`:
 - `latency_ms`, `ttft_ms`: of called results that have one; percentiles interpolated linearly (Hyndman and Fan 1996, type 7).
 - `tokens`: as the endpoint counted them; `unreported` = results with a call but no count, so that the sums are too small.
 - `retries` = calls beyond the first of each result.
+- `judge`, where a model judges: `asked` = questions to it, `unread` = answers of which no verdict could be read, its `tokens`, `attempts` and
+  `latency_ms` as above. They are in none of the figures of the evaluated model.
 
 Rates are fractions, null where nothing was called; no value is rounded. Counts are exact integers, and sums of floats go through
 `math.fsum`, so that the same results give the same bits.
 """
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import fsum, isfinite, sqrt
 from statistics import NormalDist
@@ -48,13 +50,14 @@ Interval = list[float] | None
 class Metrics:
     """Accumulates results and gives the metrics. Memory: a handful of numbers, and 8 bytes a result for each measured column."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, judged: bool = False) -> None:
         self._total = total
+        self._judge = _Judge() if judged else None
         self._outcomes = {"scored": 0, "no_answer": 0, "model_error": 0, "infra_error": 0}
         self._clusters = _Clusters()
         self._scores: dict[str, array[float]] = {}
         self._columns: dict[str, array[float]] = {"latency_ms": array("d"), "ttft_ms": array("d")}
-        self._tokens = {"prompt": 0, "completion": 0, "total": 0, "unreported": 0}
+        self._tokens = _Tokens()
         self._attempts = 0
         self._retries = 0
         self._first_start: float | None = None
@@ -75,6 +78,8 @@ class Metrics:
         outcome = str(result["outcome"])
         self._outcomes[outcome] += 1
         self._add_calls(result)
+        if self._judge:
+            self._judge.add(result.get("judge") or [], judged=outcome == "scored")
         if outcome == "infra_error":
             return
         for name, column in self._columns.items():
@@ -107,15 +112,7 @@ class Metrics:
             self._first_start = started
         if landed is not None and (self._last_landing is None or landed > self._last_landing):
             self._last_landing = landed
-        usage = result["usage"] or {}
-        prompt, completion, total = (usage.get(f"{part}_tokens") for part in ("prompt", "completion", "total"))
-        if prompt is None and completion is None and total is None:
-            self._tokens["unreported"] += attempts > 0
-            return
-        prompt, completion = prompt or 0, completion or 0
-        self._tokens["prompt"] += prompt
-        self._tokens["completion"] += completion
-        self._tokens["total"] += prompt + completion if total is None else total
+        self._tokens.add(result["usage"], attempts)
 
     def finish(self, main_metric: str = "accuracy") -> dict[str, Any]:
         """The metrics as JSON-able values. `main_metric` names `accuracy`, `exact_match`, `answer_rate` or a per-item score.
@@ -152,10 +149,12 @@ class Metrics:
             "intervals": intervals | {"scores": score_intervals},
             "items_per_s": self._items_per_s(done),
             **{name: _spread(column) for name, column in self._columns.items()},
-            "tokens": dict(self._tokens),
+            "tokens": dict(self._tokens.counts),
             "attempts": self._attempts,
             "retries": self._retries,
         }
+        if self._judge:
+            metrics["judge"] = self._judge.finish()
         if infra:
             score_bounds = {name: _score_bounds(self._scores[name], infra, self._total) for name in scores}
             bounds: dict[str, Any] = {
@@ -180,6 +179,52 @@ class Metrics:
         if self._first_start is None or self._last_landing is None or self._last_landing <= self._first_start:
             return None
         return done / (self._last_landing - self._first_start)
+
+
+class _Tokens:
+    """Tokens as an endpoint counted them."""
+
+    def __init__(self) -> None:
+        self.counts = {"prompt": 0, "completion": 0, "total": 0, "unreported": 0}
+
+    def add(self, usage: Mapping[str, Any] | None, attempts: int) -> None:
+        prompt, completion, total = ((usage or {}).get(f"{part}_tokens") for part in ("prompt", "completion", "total"))
+        if prompt is None and completion is None and total is None:
+            self.counts["unreported"] += attempts > 0
+            return
+        prompt, completion = prompt or 0, completion or 0
+        self.counts["prompt"] += prompt
+        self.counts["completion"] += completion
+        self.counts["total"] += prompt + completion if total is None else total
+
+
+class _Judge:
+    """What the judge was asked, and what that took."""
+
+    def __init__(self) -> None:
+        self._asked = self._unread = self._attempts = 0
+        self._tokens = _Tokens()
+        self._latency_ms = array("d")
+
+    def add(self, verdicts: Sequence[Mapping[str, Any]], *, judged: bool) -> None:
+        """The verdicts on one result, in the order in which they were asked for; `judged` where they are all."""
+        for verdict in verdicts:
+            self._asked += 1
+            self._attempts += verdict["attempts"]
+            self._tokens.add(verdict["usage"], verdict["attempts"])
+            if verdict["latency_ms"] is not None:
+                self._latency_ms.append(verdict["latency_ms"])
+        # One without any has a rubric that could not be rendered with it.
+        self._unread += judged and (not verdicts or verdicts[-1]["score"] is None)
+
+    def finish(self) -> dict[str, Any]:
+        return {
+            "asked": self._asked,
+            "unread": self._unread,
+            "attempts": self._attempts,
+            "tokens": dict(self._tokens.counts),
+            "latency_ms": _spread(self._latency_ms),
+        }
 
 
 class _Clusters:

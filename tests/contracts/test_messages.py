@@ -30,8 +30,10 @@ FOLDER = Path(__file__).parent / "messages"
 MESSAGES: dict[str, type[BaseModel]] = {
     "job": Job,
     "job_with_choices": Job,
+    "job_judging": Job,
     "prediction": Prediction,
     "prediction_infra_error": Prediction,
+    "prediction_judging": Prediction,
     "landed": Landed,
     "note": Note,
     "step": Step,

@@ -60,6 +60,7 @@ async def test_evaluations_are_started_by_the_orchestrator(gateway: RunningGatew
         "samples_per_item": 1,
         "params": {"temperature": 0.5, "min_p": 0.1},
         "priority": 1,
+        "judge": None,
         "unreachable_wait_s": None,
     }
     assert asked[0]["idempotency"]["key"] == "evaluations:k"
@@ -142,6 +143,7 @@ async def test_results_in_the_order_of_the_items(gateway: RunningGateway) -> Non
         "latency_ms": 12.5,
         "ttft_ms": None,
         "usage": {"prompt_tokens": None, "completion_tokens": None, "total_tokens": 7},
+        "judge": [],
         "samples": None,
     }
 

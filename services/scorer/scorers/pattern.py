@@ -77,6 +77,11 @@ def _normalised(text: str, scoring: RegexScoring) -> str:
     return (text.casefold() if scoring.ignore_case else text).strip()
 
 
+def found(pattern: str, text: str) -> str | None:
+    """What the last match of a valid pattern takes: its first group that took part. Raises TimeoutError after `TIMEOUT_S`."""
+    return _taken(_match(_compiled(pattern, False), text, "last"))
+
+
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str, ignore_case: bool) -> regex.Pattern[str]:
     """Compile; raises ValueError with the reason where that cannot be done."""

@@ -59,3 +59,10 @@ def test_an_evaluation_may_ask_for_another_time() -> None:
     assert patience(model(), evaluation(unreachable_wait_s=0), NOON, 10).over
     assert not patience(model(), evaluation(unreachable_wait_s=60.0), after(59), 10).over
     assert patience(model(), evaluation(unreachable_wait_s=None), after(10), 10).over
+
+
+def test_a_judge_is_waited_for_as_one() -> None:
+    assert patience(model(), evaluation(), NOON, 10, "judge").message.startswith("Waiting for judge m until")
+    assert patience(model(), evaluation(), after(10), 10, "judge").message.startswith(
+        "judge m was unreachable for 10 s"
+    )

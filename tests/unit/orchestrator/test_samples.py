@@ -49,3 +49,10 @@ def test_jobs_of_one_evaluation_do_not_run_into_each_other() -> None:
     first, second = jobs.make(ITEM, 0), jobs.make({**ITEM, "index": 18, "item_id": "b-18"}, 0)
     assert [Job.model_validate_json(job.payload).item_id for job in (first, second)] == ["b-17", "b-18"]
     assert first.message_id != second.message_id
+
+
+def test_what_was_asked_travels_to_the_judge() -> None:
+    judged = {**EVALUATION, "scoring": {"scorer": "judge", "rubric": "{{ input }} {{ output }}"}, "judge": "m2"}
+    job = Job.model_validate_json(Jobs(judged, dispatch=0).make({**ITEM, "input": "Qué?"}, 0).payload)
+    assert (job.model, job.judge) == ("m1", "m2")
+    assert job.hints == {"input": "Qué?", "options": ["one", "two"]}

@@ -1,4 +1,4 @@
-"""Prompt templates, which are hostile: a Jinja sandbox with a time and an output limit. For a worker process's main thread only."""
+"""Templates that users write, which are hostile: a Jinja sandbox with a time and an output limit. For a worker process's main thread only."""
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence

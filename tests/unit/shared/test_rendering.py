@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.artifacts.rendering import Source, TemplateError, Templates
+from shared.rendering import Source, TemplateError, Templates
 
 
 def render(text: str, max_bytes: int = 10_000, **values: Any) -> str:
