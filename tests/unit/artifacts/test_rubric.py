@@ -29,31 +29,31 @@ def test_no_target_is_needed(tmp_path: Path) -> None:
         (
             {"rubric": "Rate:\n{{ output"},
             "rubric",
-            "line 2: unexpected end of template, expected 'end of print statement'.",
+            "line 12: line 2 of the template: unexpected end of template, expected 'end of print statement'.",
         ),
         (
             {"rubric": "Rate.\n\n{{ output }} for {{ question }}"},
             "rubric",
-            "line 3: 'question' is undefined; the columns are input, output, target; scoring.columns names further ones"
+            "line 12: line 3 of the template: 'question' is undefined; the columns are input, output, target; scoring.columns names further ones"
             " (with dev.jsonl, line 1)",
         ),
         (
             {"rubric": "{{ output }}", "pairwise": {"against": "kind"}},
             "rubric",
-            "line 1: 'output' is undefined; the columns are input, kind, output_a, output_b, target; scoring.columns names"
+            "line 14: line 1 of the template: 'output' is undefined; the columns are input, kind, output_a, output_b, target; scoring.columns names"
             " further ones (with dev.jsonl, line 1)",
         ),
         (
             {"rubric": "{% for x in range(10 ** 9) %}{% endfor %}{{ output }}"},
             "rubric",
-            "line 1: OverflowError: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000)."
+            "line 12: line 1 of the template: OverflowError: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000)."
             " (with dev.jsonl, line 1)",
         ),
-        ({"system": "{{ 1 +"}, "system", "line 1: unexpected 'end of template'"),
+        ({"system": "{{ 1 +"}, "system", "line 14: line 1 of the template: unexpected 'end of template'"),
         (
             {"pattern": "verdict: (["},
             "pattern",
-            "is not a valid regular expression: unterminated character set at position 11",
+            "line 12: is not a valid regular expression: unterminated character set at position 11",
         ),
     ],
 )
@@ -72,4 +72,6 @@ def test_a_column_that_is_missing_is_told_by_row(tmp_path: Path) -> None:
 def test_a_rubric_that_fails_with_one_row_is_told_once(tmp_path: Path) -> None:
     rows = ITEMS + '{"id": "b", "question": "?", "answer": 0, "kind": null}\n'
     found = error(tmp_path, judged(rubric="{{ 1 / (target|int) }}{{ output }}"), dev__jsonl=rows)
-    assert found["msg"] == "line 1: ZeroDivisionError: division by zero (with dev.jsonl, line 2)"
+    assert (
+        found["msg"] == "line 12: line 1 of the template: ZeroDivisionError: division by zero (with dev.jsonl, line 2)"
+    )
