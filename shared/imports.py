@@ -88,7 +88,99 @@ class CodabenchImport(Options):
     keep_dates: bool = True
 
 
-AnyImport = TableImport | CodabenchImport
+class LmEvalImport(Options):
+    """A task of lm-evaluation-harness: its YAML and the YAML it includes, beside its data files.
+
+    `task` says which, where there are several. `data` names the file of each split, in place of the task's dataset. Of several filters
+    `filter` is the one to score by (the first); `scoring` takes the place of filter and metric, `num_fewshot` of the task's.
+    """
+
+    called: ClassVar[str] = "lm-evaluation-harness task"
+
+    format: Literal["lm_eval"]
+    task: str | None = None
+    data: dict[str, str] | None = Field(default=None, min_length=1)
+    filter: str | None = None
+    num_fewshot: int | None = Field(default=None, ge=0, le=100)
+    scoring: ScoringOption | None = None
+
+
+class InspectFields(BaseModel):
+    """Inspect's `FieldSpec`: which fields of a record are a sample's. `metadata` names those to keep; by default the field `metadata`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = "id"
+    input: str = "input"
+    target: str = "target"
+    choices: str = "choices"
+    metadata: list[str] | None = None
+
+
+class InspectImport(Options):
+    """Files for Inspect's `json_dataset` (JSON, JSONL) or `csv_dataset`: one, or several that are a phase each.
+
+    `scorer` is Inspect's, with its `location` (of `match`), `ignore_case`, `numeric` and `pattern`; without it, `choice` for samples with
+    choices, else `match`. `system` is the system message, `phases` names the phases and their files.
+    """
+
+    called: ClassVar[str] = "Inspect dataset"
+
+    format: Literal["inspect"]
+    fields: InspectFields = InspectFields()
+    scorer: Literal["match", "includes", "exact", "choice", "f1", "pattern"] | None = None
+    location: Literal["begin", "end", "any", "exact"] = "end"
+    ignore_case: bool = True
+    numeric: bool = False
+    pattern: str | None = Field(default=None, min_length=1, max_length=10_000)
+    system: str | None = Field(default=None, min_length=1)
+    generation: Generation = Generation()
+    phases: dict[str, str] | None = Field(default=None, min_length=1)
+
+
+class OpenAIEvalsImport(Options):
+    """Samples of OpenAI evals (JSONL with `input` and `ideal`), with the registry's YAML where it is there.
+
+    `eval` names the entry of the registry, where there are several. `eval_class` is what the registry would say; without both it is
+    `match`. `ignore_case` is an argument of `includes`.
+    """
+
+    called: ClassVar[str] = "OpenAI evals samples"
+
+    format: Literal["openai_evals"]
+    eval: str | None = None
+    eval_class: Literal["match", "includes", "fuzzy_match", "json_match"] | None = None
+    ignore_case: bool | None = None
+
+
+HUB_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
+
+
+class HuggingFaceImport(Options):
+    """A dataset of the Hugging Face Hub: its Parquet, JSONL or CSV files, or `dataset`, fetched through the datasets server (off unless the
+    deployment has `ASSAY_HF_DATASETS_URL`).
+
+    A `preset` knows a benchmark's columns, prompt and scoring; else `fields`, `prompt` and `scoring` are as for a table. `split` is what is
+    evaluated, `config` the subset; `num_fewshot` examples come from `fewshot_split`.
+    """
+
+    called: ClassVar[str] = "Hugging Face dataset"
+    needs_file: ClassVar[bool] = False
+
+    format: Literal["huggingface"]
+    dataset: str | None = Field(default=None, pattern=HUB_NAME)
+    config: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,95}$")
+    split: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._]{0,63}$")
+    preset: Literal["gsm8k", "mmlu", "arc_easy", "arc_challenge", "humaneval", "truthfulqa_mc1"] | None = None
+    num_fewshot: int = Field(default=0, ge=0, le=50)
+    fewshot_split: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._]{0,63}$")
+    fields: TableFields | None = None
+    prompt: PromptOption | None = None
+    scoring: ScoringOption | None = None
+    generation: Generation = Generation()
+
+
+AnyImport = TableImport | CodabenchImport | LmEvalImport | InspectImport | OpenAIEvalsImport | HuggingFaceImport
 
 Import = Annotated[AnyImport, Field(discriminator="format")]
 

@@ -286,7 +286,7 @@ class _PhaseItems:
             self.reading.rubric.check({"input": text, **hints}, target, where)
         if messages is None:
             return None
-        parts = {fields.id, fields.input, fields.target, *hints}
+        parts = {fields.id, fields.input, fields.target, self.reading.manifest.prompt.chat, *hints}
         item = {
             "line": row.line,
             "index": index,

@@ -96,7 +96,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def target_text(value: Any) -> str:
     """A target as text: 18 and 18.0 are "18", true is "true". Raises `ValueError` as `plain` does."""
-    text = _scalar_text(value)
+    text = scalar_text(value)
     if not text.strip():
         raise ValueError("is empty")
     return text
@@ -113,7 +113,7 @@ def id_of(value: Any) -> str:
 def input_text(value: Any) -> str:
     """An input as text; chat messages (`[{"role", "content"}]`) as JSON. Raises `ValueError` as `plain` does."""
     if not isinstance(value, list):
-        return _scalar_text(value)
+        return scalar_text(value)
     chat = [(one.get("role"), one.get("content")) for one in value if isinstance(one, dict)]
     if not chat or len(chat) < len(value) or any(not isinstance(part, str) for one in chat for part in one):
         raise ValueError('holds a list that is no chat; messages look like {"role": "user", "content": "..."}')
@@ -127,7 +127,7 @@ def choices_of(value: Any) -> list[str]:
             value = json.loads(value)
     if not isinstance(value, list) or len(value) < 2:
         raise ValueError('must hold a list of at least two texts, such as ["yes", "no"]')
-    return [_scalar_text(one) for one in value]
+    return [scalar_text(one) for one in value]
 
 
 def references_of(value: Any) -> list[str]:
@@ -161,7 +161,7 @@ def chat_of(value: Any) -> list[dict[str, str]]:
     return [{"role": message["role"], "content": message["content"]} for message in value]
 
 
-def _scalar_text(value: Any) -> str:
+def scalar_text(value: Any) -> str:
     match value:
         case str():
             return value

@@ -77,6 +77,13 @@ def _index(node: yaml.Node, loc: Loc, lines: Lines, seen: Counter[str], lenient:
     if len(loc) > _MAX_DEPTH:
         refuse(f"nested deeper than {_MAX_DEPTH} levels, or within itself", node)
     lines.setdefault(loc, node.start_mark.line + 1)
+    if node.tag.startswith("!"):
+        what = f"{node.tag} {node.value}" if isinstance(node, yaml.ScalarNode) else node.tag
+        name = f"{loc[-1]}: " if loc else ""
+        refuse(
+            f"{name}{what[:200]} is for the tool that it was written for: no code is run here; write the value itself",
+            node,
+        )
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
             _index(child, (*loc, index), lines, seen, lenient)

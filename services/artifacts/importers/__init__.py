@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.artifacts.bundles import Limits
-from services.artifacts.importers import codabench, table
+from services.artifacts.importers import codabench, huggingface, inspect, lm_eval, openai_evals, table
 from services.artifacts.importers.report import Report
 from services.artifacts.importers.source import unpack
 from shared.api import Imported
@@ -23,6 +23,10 @@ Converter = Callable[[Path, Any, Path, Limits], Report]
 CONVERTERS: Mapping[str, Converter] = {
     "codabench": codabench.convert,
     "table": table.convert,
+    "lm_eval": lm_eval.convert,
+    "inspect": inspect.convert,
+    "openai_evals": openai_evals.convert,
+    "huggingface": huggingface.convert,
 }
 
 IMPORTED = "imported.zip"
