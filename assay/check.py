@@ -10,7 +10,8 @@ from assay.pack import packed
 from services.artifacts.bundles import Limits
 from services.artifacts.inspection import inspect_bundle
 from services.artifacts.targets import check_targets
-from services.scorer import targets
+from services.scorer.targets import Targets
+from services.scorer.workers import Workers
 from shared.api import InWords
 from shared.views import in_words
 
@@ -45,7 +46,11 @@ async def check(path: str | os.PathLike[str]) -> Checked:
     with packed(path) as archive, tempfile.TemporaryDirectory(prefix="assay-") as folder:
         out = Path(folder)
         bundle = await inspect_bundle(archive, out, Limits())
-        await check_targets(bundle, out, targets.check_targets)
+        workers = Workers()
+        try:
+            await check_targets(bundle, out, Targets(workers).check)
+        finally:
+            await workers.stop()
     manifest = bundle.manifest
     return Checked(
         slug=manifest.slug,

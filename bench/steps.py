@@ -9,6 +9,7 @@ from statistics import median
 
 import nats
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 
@@ -205,7 +206,7 @@ async def broker_costs(settings: Settings, predictions: Sequence[Prediction], ro
             await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
 
         async def pull(count: int) -> None:
-            batches = Batches(BATCH)
+            batches: Batches[Msg] = Batches(BATCH)
             puller = Puller(nc, STREAM, CONSUMER, batches.put, batch=4 * BATCH)
             await puller.start()
             while count > 0:

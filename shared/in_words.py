@@ -13,6 +13,7 @@ from shared.manifest import (
     ContainsScoring,
     ExactMatchScoring,
     F1Scoring,
+    InstalledScoring,
     JsonScoring,
     JudgeScoring,
     Manifest,
@@ -108,13 +109,13 @@ def ranking_in_words(manifest: Manifest) -> list[str]:
     return [f"The leaderboard ranks by {first.title or first.key}, {order} first.", rule]
 
 
-def scoring_in_words(scoring: Scoring) -> list[str]:
+def scoring_in_words(scoring: Scoring | InstalledScoring) -> list[str]:
     """What is taken from an answer, when it is correct, and what the score is."""
     taken, correct = _comparison(scoring)
     return [taken, correct, *_limits(scoring), _score(scoring)]
 
 
-def _comparison(scoring: Scoring) -> tuple[str, str]:
+def _comparison(scoring: Scoring | InstalledScoring) -> tuple[str, str]:
     match scoring:
         case NumericScoring(tolerance=tolerance):
             taken = (
@@ -222,10 +223,15 @@ def _comparison(scoring: Scoring) -> tuple[str, str]:
                 "What the scores are is what it says"
                 + (f"; the list of test cases is marked by the scorer {item.scorer}." if item else "."),
             )
+        case InstalledScoring(scorer=name):
+            return (
+                f"The answer is compared with the target by {name}, a scorer that is installed beside Assay.",
+                "It is correct if that says so.",
+            )
     raise AssertionError(f"no words for the scorer {scoring.scorer}")
 
 
-def _limits(scoring: Scoring) -> list[str]:
+def _limits(scoring: Scoring | InstalledScoring) -> list[str]:
     match scoring:
         case CodeScoring(time_limit_s=seconds, memory_mb=memory):
             return [f"An item's tests may take {_duration(seconds)} and {memory:,} MB of memory."]
@@ -238,7 +244,7 @@ def _limits(scoring: Scoring) -> list[str]:
     return []
 
 
-def _score(scoring: Scoring) -> str:
+def _score(scoring: Scoring | InstalledScoring) -> str:
     match scoring:
         case F1Scoring():
             return "The score is the mean F1 of all answers that the model was asked for."
@@ -252,6 +258,8 @@ def _score(scoring: Scoring) -> str:
             return "The score is the share of comparisons that were won, a tie counting half."
         case ProgramScoring():
             return "The score is the program's, by the first column of the leaderboard."
+        case InstalledScoring() if scoring.main_metric != "accuracy":
+            return f"The score is the mean {scoring.main_metric} of all answers that the model was asked for."
     return "The score is the share of correct answers among all that the model was asked for. An empty answer is wrong."
 
 

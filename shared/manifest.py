@@ -5,9 +5,21 @@ Unknown keys are refused: a misspelt key that is ignored gives wrong scores in s
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
@@ -100,11 +112,20 @@ class Generation(BaseModel):
     seed: int | None = None
 
 
+Lane = Literal["inline", "process", "sandbox"]
+"""How the scorer gets at a score: at once, in a worker process with limits, or by running code in the sandbox. All but the first have a
+queue of their own each, so that what takes its time holds up nothing else."""
+
+
 class Scored(Strict):
     """What every way of scoring says of itself."""
 
     needs_target: ClassVar[bool] = True
     """Whether an item without a gold answer is refused."""
+
+    @property
+    def lane(self) -> Lane:
+        return "inline"
 
     @property
     def item_columns(self) -> tuple[str, ...]:
@@ -198,6 +219,10 @@ class RougeScoring(WithReferences):
     stemmer: bool = False
     threshold: float = Field(default=0.5, gt=0, le=1)
 
+    @property
+    def lane(self) -> Lane:
+        return "process"
+
 
 class BleuScoring(WithReferences):
     """BLEU, a sentence's for an item and the corpus's for the evaluation, both in 0..1; correct from `threshold` on.
@@ -210,12 +235,20 @@ class BleuScoring(WithReferences):
     lowercase: bool = False
     threshold: float = Field(default=0.5, gt=0, le=1)
 
+    @property
+    def lane(self) -> Lane:
+        return "process"
+
 
 class MathScoring(Scored):
     """The answer's last mathematical expression is equivalent to the target's: LaTeX, plain numbers, sets, intervals, equations."""
 
     scorer: Literal["math"]
     time_limit_s: float = Field(default=5.0, gt=0, le=60)
+
+    @property
+    def lane(self) -> Lane:
+        return "process"
 
 
 class JsonScoring(Scored):
@@ -232,6 +265,10 @@ class JsonScoring(Scored):
     fields: list[str] | None = Field(default=None, min_length=1)
     tolerance: float = Field(default=0, ge=0, allow_inf_nan=False)
     threshold: float = Field(default=1.0, gt=0, le=1)
+
+    @property
+    def lane(self) -> Lane:
+        return "process"
 
 
 class CodeScoring(Scored):
@@ -254,6 +291,10 @@ class CodeScoring(Scored):
     @property
     def item_columns(self) -> tuple[str, ...]:
         return tuple(column for column in (self.tests, self.entry_point, self.prompt) if column is not None)
+
+    @property
+    def lane(self) -> Lane:
+        return "sandbox"
 
 
 class JudgePairwise(Strict):
@@ -295,6 +336,44 @@ class JudgeScoring(Scored):
             raise ValueError("scale must be [lowest, highest]")
         return self
 
+    @property
+    def lane(self) -> Lane:
+        return "process"
+
+
+class InstalledScoring(Scored):
+    """Options of a scorer that another package brings: the base of its class, see docs/scorers.md."""
+
+    main_metric: ClassVar[str] = "accuracy"
+    """What `overall_score` is: `accuracy`, or the name of one of its scores."""
+
+    scorer: str
+
+    @property
+    def lane(self) -> Lane:
+        return "process"
+
+
+SCORERS = "assay.scorers"
+"""The group of entry points under which packages name their scorers, each a subclass of `InstalledScoring` with a method `score`."""
+
+
+@lru_cache(maxsize=64)
+def installed_scoring(name: str) -> type[InstalledScoring] | None:
+    """The options of the scorer of this name that another package brings. Raises ValueError where it cannot be used."""
+    found = next(iter(entry_points(group=SCORERS, name=name)), None)
+    if found is None:
+        return None
+    try:
+        scoring = found.load()
+    except Exception as error:
+        raise ValueError(
+            f"scorer {name!r} is installed, but cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not (isinstance(scoring, type) and issubclass(scoring, InstalledScoring) and hasattr(scoring, "score")):
+        raise ValueError(f"scorer {name!r} is installed, but {found.value} is no InstalledScoring with a method score")
+    return scoring
+
 
 class ProgramScoring(Scored):
     """A scoring program of the bundle, run in the sandbox when all predictions are there: Codabench's contract.
@@ -320,6 +399,10 @@ class ProgramScoring(Scored):
     def item_columns(self) -> tuple[str, ...]:
         return () if self.item_scorer is None else self.item_scorer.item_columns
 
+    @property
+    def lane(self) -> Lane:
+        return "inline" if self.item_scorer is None else self.item_scorer.lane
+
 
 ItemScoring = Annotated[
     NumericScoring
@@ -337,7 +420,17 @@ ItemScoring = Annotated[
 ]
 """Each answer by itself, in the scorer."""
 
-Scoring = Annotated[
+
+def _installed(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, InstalledScoring):
+        return value
+    name = value.get("scorer") if isinstance(value, dict) else None
+    if not isinstance(name, str) or name in _BUILT_IN or (scoring := installed_scoring(name)) is None:
+        return handler(value)
+    return scoring.model_validate(value)
+
+
+BuiltInScoring = Annotated[
     NumericScoring
     | ExactMatchScoring
     | ContainsScoring
@@ -354,7 +447,14 @@ Scoring = Annotated[
     Field(discriminator="scorer"),
 ]
 
+Scoring = Annotated[SerializeAsAny[BuiltInScoring], WrapValidator(_installed)]
+"""One of Assay's own, or an `InstalledScoring` whose name none of them has."""
+
 ProgramScoring.model_rebuild()
+
+_BUILT_IN = frozenset(
+    name for each in get_args(get_args(BuiltInScoring)[0]) for name in get_args(each.model_fields["scorer"].annotation)
+)
 
 
 class Computed(Strict):

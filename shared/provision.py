@@ -7,7 +7,7 @@ concurrency writes it, so an update here leaves it alone.
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -23,6 +23,7 @@ from nats.js.errors import BadRequestError, BucketNotFoundError, NotFoundError
 from nats.js.kv import KeyValue
 
 from shared import subjects
+from shared.manifest import Lane
 from shared.settings import Settings
 
 logger = logging.getLogger("assay.provision")
@@ -73,15 +74,19 @@ def streams(settings: Settings) -> list[StreamConfig]:
 def consumers() -> list[tuple[str, ConsumerConfig]]:
     """The durable consumers that belong to no model, with their streams. Nothing is given up: `max_deliver` is -1."""
     return [
-        (
-            subjects.PREDICTIONS,
-            ConsumerConfig(
-                durable_name=subjects.SCORER_CONSUMER,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=SCORER_ACK_WAIT_S,
-                max_deliver=-1,
-                max_ack_pending=20_000,
-            ),
+        *(
+            (
+                subjects.PREDICTIONS,
+                ConsumerConfig(
+                    durable_name=subjects.scorer_consumer(lane),
+                    filter_subject=subjects.prediction("*", lane),
+                    ack_policy=AckPolicy.EXPLICIT,
+                    ack_wait=SCORER_ACK_WAIT_S,
+                    max_deliver=-1,
+                    max_ack_pending=20_000,
+                ),
+            )
+            for lane in get_args(Lane)
         ),
         *(
             (
@@ -174,6 +179,11 @@ async def ensure_consumer(
     except NotFoundError:
         if not create:
             raise
+        await js.add_consumer(stream, wanted)
+        return
+    if present.filter_subject != wanted.filter_subject:
+        # nats-server 2.9.10 takes such an update, and then delivers nothing; what a work queue holds comes to the new one.
+        await js.delete_consumer(stream, wanted.durable_name)
         await js.add_consumer(stream, wanted)
         return
     if keep_max_ack_pending:

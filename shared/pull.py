@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -21,6 +22,8 @@ logger = logging.getLogger("assay.pull")
 
 EXPIRES_S = 10.0
 """A pull request's life at the server. One that a restarted server forgot is noticed at the latest after this."""
+
+T = TypeVar("T")
 
 ACK = b"+ACK"
 IN_PROGRESS = b"+WPI"
@@ -34,6 +37,7 @@ class Puller:
 
     Args:
         batch: how many messages may be asked for and not yet delivered.
+        held: how many were delivered and still take up room of `batch`; after that has become less, call `ask`.
         on_gone: called when there seems to be no such consumer; pulling goes on, in case it comes back.
         expires_s: a pull request's life at the server, in seconds.
     """
@@ -46,6 +50,7 @@ class Puller:
         on_message: Callable[[Msg], None],
         *,
         batch: int = 128,
+        held: Callable[[], int] = lambda: 0,
         on_gone: Callable[[], None] | None = None,
         expires_s: float = EXPIRES_S,
     ) -> None:
@@ -55,6 +60,7 @@ class Puller:
         self._on_message = on_message
         self._on_gone = on_gone
         self._batch = batch
+        self._held = held
         self._wanted = 0  # asked for and not delivered yet
         self._asked_at = 0.0
         self._inbox = ""
@@ -86,7 +92,7 @@ class Puller:
     async def reconnected(self) -> None:
         """A restarted server has forgotten requests and may have forgotten acknowledgements: say both again."""
         self._wanted = 0
-        await self._ask()
+        await self.ask()
         for reply in list(self._acknowledged):
             await self._nc.publish(reply, ACK)
 
@@ -96,7 +102,7 @@ class Puller:
             self._wanted -= 1
             self._on_message(message)
             if self._wanted <= self._batch // 2:
-                await self._ask()
+                await self.ask()
             return
         headers = message.headers or {}
         status = headers.get("Status", "")
@@ -106,15 +112,16 @@ class Puller:
         elif status in ("404", "503"):
             self._gone()
             return  # the timer asks again; at once would be a hot loop
-        await self._ask()
+        await self.ask()
 
     def _gone(self) -> None:
         self._wanted = 0
         if self._on_gone:
             self._on_gone()
 
-    async def _ask(self) -> None:
-        missing = self._batch - self._wanted
+    async def ask(self) -> None:
+        """Ask for what there is room for."""
+        missing = self._batch - self._wanted - self._held()
         if missing <= 0 or self._subscription is None or not self._nc.is_connected:
             return
         self._wanted += missing
@@ -130,14 +137,14 @@ class Puller:
                     # where there is none; newer ones say 404 or 503.
                     self._gone()
                 if self._wanted == 0:
-                    await self._ask()
+                    await self.ask()
             except Exception as error:
                 logger.warning("cannot pull from %s: %s", self._subject, error)
             await asyncio.sleep(0.5)
 
 
-class Batches:
-    """Messages gathered into batches: whatever has arrived since the last one, up to a limit.
+class Batches(Generic[T]):
+    """Messages (or whatever else) gathered into batches: whatever has arrived since the last one, up to a limit.
 
     A batch that would be small waits `linger_s` seconds for more, since each has its fixed cost, but not to be filled.
     """
@@ -145,14 +152,14 @@ class Batches:
     def __init__(self, limit: int, linger_s: float = 0.0) -> None:
         self._limit = limit
         self._linger_s = linger_s
-        self._messages: deque[Msg] = deque()
+        self._messages: deque[T] = deque()
         self._arrived = asyncio.Event()
 
-    def put(self, message: Msg) -> None:
+    def put(self, message: T) -> None:
         self._messages.append(message)
         self._arrived.set()
 
-    async def get(self) -> list[Msg]:
+    async def get(self) -> list[T]:
         """At least one message, at most the limit."""
         while not self._messages:
             self._arrived.clear()

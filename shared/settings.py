@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     program_python: Path | None = None
     """The Python that they get, with the packages that it has; unset: the scorer's own."""
 
+    # The scorer
+    scorer_processes: int = Field(default=0, ge=0, le=256)
+    """Worker processes of each scorer, for scorers that take their time; 0: one a core."""
+
     # Secrets
     secret_key: SecretStr | None = None
     """Fernet key that encrypts models' API keys. Unset: made once and kept in the object store, never on the broker."""

@@ -12,7 +12,7 @@ KV_LEASES = "leases"
 KV_PACING = "pacing"
 
 SCORER_CONSUMER = "scorer"
-"""The durable consumer that all scorer replicas share on PREDICTIONS."""
+"""The durable consumer that all scorer replicas share on PREDICTIONS, for what is scored at once."""
 
 SCORER_LANDED = "scorer-landed"
 ARTIFACTS_CREATED = "artifacts-created"
@@ -41,8 +41,14 @@ def model_consumer(model_id: str) -> str:
     return f"model-{model_id}"
 
 
-def prediction(evaluation_id: str) -> str:
-    return f"predictions.{evaluation_id}"
+def prediction(evaluation_id: str, lane: str = "inline") -> str:
+    """`lane` is how the evaluation scores, see `shared.manifest.Lane`; `*` as the evaluation gives what the lane's consumer filters on."""
+    return f"predictions.{evaluation_id}" if lane == "inline" else f"predictions.{evaluation_id}.{lane}"
+
+
+def scorer_consumer(lane: str) -> str:
+    """Name of the durable consumer that all scorer replicas share on PREDICTIONS for a lane."""
+    return SCORER_CONSUMER if lane == "inline" else f"{SCORER_CONSUMER}-{lane}"
 
 
 def lifecycle(evaluation_id: str, verb: str) -> str:
@@ -68,6 +74,8 @@ def evaluation_in(subject: str) -> str | None:
     """The evaluation that a subject of JOBS, PREDICTIONS or LIFECYCLE names."""
     match subject.split("."):
         case ["jobs", _, evaluation, *_] | ["predictions", evaluation] | ["evaluations", evaluation, _]:
+            return evaluation
+        case ["predictions", evaluation, _]:
             return evaluation
     return None
 

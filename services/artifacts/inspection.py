@@ -6,7 +6,6 @@ python -m services.artifacts.inspection PARENT_PID ARCHIVE OUT
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -21,16 +20,14 @@ from typing import Any
 from services.artifacts.bundles import Bundle, Limits, read_bundle
 from services.artifacts.importers import IMPORTED, import_source
 from shared.api import Imported
+from shared.children import child_environment, die_with, lower_limit
 from shared.errors import Invalid, Problem, raise_problem
 from shared.imports import IMPORT, Import, as_sent
 
 logger = logging.getLogger("assay.artifacts")
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _GRACE_S = 5  # between the signal at the CPU limit and the kill
-# What the interpreter needs; everything else, settings and secrets above all, stays here.
-_KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 # Arrow's own allocator reserves address space ahead, which a limit on that counts.
 _ADDED = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
 
@@ -90,7 +87,7 @@ async def _in_worker(archive: Path | None, out: Path, limits: Limits, asked: dic
 
 def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
     """The worker's environment variables, given this process's."""
-    return {name: own[name] for name in _KEPT if name in own} | _ADDED
+    return child_environment(own) | _ADDED
 
 
 def _command(archive: Path | None, out: Path) -> list[str]:
@@ -110,19 +107,6 @@ def _death(code: int, limits: Limits) -> str | None:
     return None
 
 
-def _die_with(parent: int) -> None:
-    """Let this process be killed when `parent` ends, which may be killed itself and then cleans nothing up.
-
-    It is the end of the thread that started this process which counts (prctl(2)): the event loop's, which is the service's main one.
-    """
-    if sys.platform != "linux":
-        return
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != parent:  # it has ended already, so no signal will come
-        sys.exit(1)
-
-
 def _confine(limits: Limits) -> None:
     """From here on this process cannot have more than `limits`."""
     largest_file = max(limits.max_file_bytes, limits.max_items_bytes)
@@ -132,14 +116,12 @@ def _confine(limits: Limits) -> None:
         (resource.RLIMIT_FSIZE, largest_file, largest_file),
         (resource.RLIMIT_CORE, 0, 0),
     ):
-        # Only ever lowered: without privileges a limit that the service itself is under cannot be raised.
-        most = resource.getrlimit(kind)[1]
-        resource.setrlimit(kind, (soft, hard) if most == resource.RLIM_INFINITY else (min(soft, most), min(hard, most)))
+        lower_limit(kind, soft, hard)
 
 
 def main() -> None:
     parent, archive, out = int(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None, Path(sys.argv[3])
-    _die_with(parent)
+    die_with(parent)
     asked = json.load(sys.stdin)
     limits = Limits(**asked["limits"])
     _confine(limits)

@@ -37,6 +37,9 @@ MAX_WRITE_BYTES = 16 * 1024**2
 MAX_INSPECTIONS = 2
 """At once in this process: each may take 3 GB of memory (`Limits.memory_bytes`) and a core."""
 
+CHECK_TIMEOUT_S = 300.0
+"""For some hundreds of targets. Most take no time; those that a library has to parse may each run into their limit, until 20 have."""
+
 DEADLINE_S = 570.0
 """Below the gateway's own for this command: what was given up there must not be registered here after all."""
 
@@ -96,7 +99,8 @@ class Registration:
         return environment_detail_view(document, await versions.to_list(1000)).model_dump(mode="json")
 
     async def _ask_scorer(self, body: dict[str, Any]) -> Any:
-        return await call(self._service.broker, subjects.command("scorer", "targets.check"), body)
+        command = subjects.command("scorer", "targets.check")
+        return await call(self._service.broker, command, body, timeout=CHECK_TIMEOUT_S)
 
     async def _store_items(self, reference: str, phase: str, lines: list[bytes]) -> None:
         documents = [item_document(reference, phase, line) for line in lines]

@@ -77,7 +77,7 @@ class Ending:
         dispatch = evaluation["epoch"] * 1000 + self._steps
         jobs = await samples.Listed(self._database, evaluation, [*reasons], dispatch).take(len(reasons))
         ends = [ended(Job.model_validate_json(job.payload), reasons) for job in jobs]
-        subject = subjects.prediction(evaluation["_id"])
+        subject = recovery.predictions(evaluation)
         await broker.publish_samples(
             self._publisher, self._large, subjects.PREDICTIONS, subject, evaluation["_id"], ends
         )

@@ -9,16 +9,26 @@ from collections import Counter
 from itertools import chain
 
 from nats.js import JetStreamContext
+from pydantic import TypeAdapter
 
 from services.orchestrator import broker, samples
 from shared import parking, subjects
 from shared.contracts import position_in
+from shared.manifest import Scoring
 from shared.storage.mongo import Database, Document
+
+_SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
 
 logger = logging.getLogger("assay.orchestrator")
 
 JUDGE_QUESTIONS = 2
 """A judge is asked at most so often about an answer: pairwise in both orders."""
+
+
+def predictions(evaluation: Document) -> str:
+    """The subject of an evaluation's predictions."""
+    scoring: Scoring = _SCORING.validate_python(evaluation["scoring"])
+    return subjects.prediction(evaluation["_id"], scoring.lane)
 
 
 def job_subjects(evaluation: Document) -> dict[str, str]:
@@ -34,10 +44,10 @@ def _queues(evaluation: Document) -> list[tuple[str, str]]:
 
     An answer that is judged passes PREDICTIONS again with each verdict, of which there are at most `JUDGE_QUESTIONS`.
     """
-    predictions = (subjects.PREDICTIONS, subjects.prediction(evaluation["_id"]))
+    answered = (subjects.PREDICTIONS, predictions(evaluation))
     own, *judged = job_subjects(evaluation)
-    again = [((subjects.JOBS, subject), predictions) for subject in judged] * JUDGE_QUESTIONS
-    return [(subjects.JOBS, own), predictions, *chain.from_iterable(again)]
+    again = [((subjects.JOBS, subject), answered) for subject in judged] * JUDGE_QUESTIONS
+    return [(subjects.JOBS, own), answered, *chain.from_iterable(again)]
 
 
 async def dispatched(database: Database, js: JetStreamContext, evaluation: Document) -> int:

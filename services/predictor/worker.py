@@ -282,7 +282,7 @@ class ModelWorker:
         if self._large.too_large(payload):
             headers = await self._put(prediction, payload)
             payload = b""
-        subject = subjects.prediction(prediction.evaluation)
+        subject = subjects.prediction(prediction.evaluation, prediction.scoring.lane)
         while True:
             try:
                 await self._publisher.publish(subject, payload, prediction.message_id(), headers)

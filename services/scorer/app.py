@@ -6,7 +6,9 @@ python -m services.scorer.app
 from faststream import FastStream
 
 from services.scorer.handlers import Scorer
-from services.scorer.targets import check_targets
+from services.scorer.lane import Way
+from services.scorer.targets import Targets
+from services.scorer.workers import Workers
 from shared import subjects
 from shared.large import LargeMessages
 from shared.service import Service, run, set_up_logging, until_up
@@ -30,8 +32,11 @@ async def build() -> FastStream:
     }
 
     objects = Objects(settings)
-    scorer = Scorer(service, database, LargeMessages(service.nc, objects, settings.message_max_bytes))
-    service.command("targets.check")(check_targets)
+    workers = Workers(settings.scorer_processes)
+    ways = {"process": Way(workers.score, at_once=4 * workers.count)}
+    large = LargeMessages(service.nc, objects, settings.message_max_bytes)
+    scorer = Scorer(service, database, large, ways)
+    service.command("targets.check")(Targets(workers).check)
     on_step(service, subjects.SCORER_LANDED, "landed", scorer.all_landed, scorer.refuse)
     service.hooks = [scorer.reconnected]
 
@@ -41,11 +46,13 @@ async def build() -> FastStream:
     async def start() -> None:
         await scorer.start()
         service.spawn(scorer.land_batches(), "landing results")
+        service.spawn(scorer.land_scored(), "landing results of lanes")
 
     @app.on_shutdown
     async def stop() -> None:
         await scorer.stop()
         await service.stop_background()
+        await workers.stop()
         client.close()
         await objects.aclose()
 

@@ -3,14 +3,17 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 
 from nats.aio.msg import Msg
 from pydantic import TypeAdapter, ValidationError
 from pymongo.errors import PyMongoError
 
-from services.scorer.landing import land, result
+from services.scorer.landing import document_of, land, result
+from services.scorer.lane import Lane, Way
 from services.scorer.metrics import Metrics
-from services.scorer.scorers import main_metric
+from services.scorer.scorers import main_metric, wrong
+from services.scorer.workers import ScorerFailed
 from shared import subjects
 from shared.contracts import Landed, Outcome, Prediction, Step
 from shared.errors import AssayError
@@ -33,6 +36,9 @@ BATCH = 256
 LINGER_S = 0.025
 """A bulk that would be small waits so long for more. The model's window is wide enough for it."""
 
+AGAIN_S = 1.0
+"""Pause where something is away that a score needs, so that what is delivered again does not spin."""
+
 READ_BATCH = 2000
 """Results read at once for the metrics: Motor's hop to its thread costs more than a row."""
 
@@ -50,24 +56,38 @@ BAD = (ValidationError, Unscorable, Unstorable)
 
 
 class Scorer:
-    def __init__(self, service: Service, database: Database, large: LargeMessages) -> None:
+    """`ways`: how the lanes score that this replica works on, by name; what needs no more than the answer is scored at once."""
+
+    def __init__(
+        self,
+        service: Service,
+        database: Database,
+        large: LargeMessages,
+        ways: Mapping[str, Way],
+    ) -> None:
         self._service = service
         self._database = database
         self._large = large
-        self._batches = Batches(BATCH, LINGER_S)
+        self._scored: Batches[tuple[Document, asyncio.Future[None]]] = Batches(BATCH, LINGER_S)
+        self._batches: Batches[Msg] = Batches(BATCH, LINGER_S)
         self._puller = Puller(
             service.nc, subjects.PREDICTIONS, subjects.SCORER_CONSUMER, self._batches.put, batch=4 * BATCH
         )
+        lanes = [Lane(service.nc, name, way, self._scored_document, self._land_scored) for name, way in ways.items()]
+        self._pulling: list[Puller | Lane] = [self._puller, *lanes]
 
     async def start(self) -> None:
-        await self._puller.start()
+        for each in self._pulling:
+            await each.start()
 
     async def stop(self) -> None:
         """Take nothing more; what was taken and is not acknowledged comes again elsewhere."""
-        await self._puller.stop()
+        for each in self._pulling:
+            await each.stop()
 
     async def reconnected(self) -> None:
-        await self._puller.reconnected()
+        for each in self._pulling:
+            await each.reconnected()
 
     async def land_batches(self) -> None:
         """For ever. Large predictions land one by one, and so do all of a batch with a bad one in it, to find out which."""
@@ -91,13 +111,16 @@ class Scorer:
     async def _land(self, messages: list[Msg], bodies: list[bytes]) -> None:
         """Score, store, say, acknowledge. In that order: what is acknowledged is stored. Raises `BAD` for a bad message."""
         now = time.time()
-        documents = [_result(body, now) for body in bodies]
+        await self._keep(messages, [_result(body, now) for body in bodies])
+        for message in messages:
+            await self._puller.acknowledge(message)
+
+    async def _keep(self, messages: list[Msg], documents: list[Document]) -> None:
+        """Store and say. `messages` are kept in progress meanwhile. Raises `Unstorable`."""
         hints = await self._store(messages, documents)
         kill_point("scorer.written")
         for hint in hints:
             await self._service.nc.publish(subjects.landed(hint.evaluation), hint.model_dump_json().encode())
-        for message in messages:
-            await self._puller.acknowledge(message)
 
     async def _land_alone(self, message: Msg) -> None:
         """One that may be large, or bad: then it is parked."""
@@ -109,12 +132,73 @@ class Scorer:
             # Left alone, it is delivered again after `ack_wait`.
             logger.warning("a large prediction waits: %s", error)
         except BAD as error:
-            reason = f"the prediction cannot be {_why(error)}"
-            logger.error("a prediction on %s is parked: %s", message.subject, reason)
-            await park(self._service.js, message, reason, "scorer", self._service.nc.max_payload)
+            await self._park(message, error)
             await self._puller.acknowledge(message)
         else:
             await self._large.discard(message)
+
+    async def _park(self, message: Msg, error: Exception) -> None:
+        """To be acknowledged afterwards."""
+        reason = f"the prediction cannot be {_why(error)}"
+        logger.error("a prediction on %s is parked: %s", message.subject, reason)
+        await park(self._service.js, message, reason, "scorer", self._service.nc.max_payload)
+
+    async def _scored_document(self, lane: Lane, message: Msg) -> Document | None:
+        """Of a prediction in a lane; None where it is done with, or comes again later."""
+        try:
+            prediction = Prediction.model_validate_json(await self._large.body(message))
+            if prediction.outcome is Outcome.INFRA_ERROR:
+                scored = wrong(prediction.target)
+            else:
+                scored = await lane.score(prediction)
+            return document_of(prediction, scored, time.time())
+        except ObjectMissing:
+            await lane.acknowledge(message)
+        except (ValidationError, ScorerFailed) as error:
+            await self._park(message, error)
+            await lane.acknowledge(message)
+        except Exception as error:
+            logger.warning("a prediction waits: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(AGAIN_S)
+        return None
+
+    async def _land_scored(self, lane: Lane, message: Msg, document: Document) -> None:
+        """Together with others that were scored meanwhile."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._scored.put((document, stored))
+        try:
+            await stored
+        except Unstorable as error:
+            await self._park(message, error)
+            await lane.acknowledge(message)
+        else:
+            await lane.acknowledge(message)
+            await self._large.discard(message)
+
+    async def land_scored(self) -> None:
+        """For ever: store what lanes have scored, in one bulk what has come together."""
+        while True:
+            scored = await self._scored.get()
+            try:
+                await self._keep([], [document for document, _ in scored])
+            except Unstorable:
+                for each in scored:
+                    await self._keep_alone(*each)
+            except Exception as error:
+                for _, stored in scored:
+                    _tell(stored, error)
+                await asyncio.sleep(0.5)
+            else:
+                for _, stored in scored:
+                    _tell(stored)
+
+    async def _keep_alone(self, document: Document, stored: "asyncio.Future[None]") -> None:
+        try:
+            await self._keep([], [document])
+        except Exception as error:
+            _tell(stored, error)
+        else:
+            _tell(stored)
 
     async def _store(self, messages: list[Msg], documents: list[Document]) -> list[Landed]:
         """Until MongoDB has them: nothing is acknowledged that is not stored."""
@@ -185,10 +269,19 @@ def _result(body: bytes, now: float) -> Document:
         raise Unscorable(f"{type(error).__name__}: {error}") from error
 
 
+def _tell(stored: "asyncio.Future[None]", error: Exception | None = None) -> None:
+    if stored.done():  # nobody waits any more
+        return
+    if error is None:
+        stored.set_result(None)
+    else:
+        stored.set_exception(error)
+
+
 def _why(error: Exception) -> str:
     match error:
         case ValidationError():
             return f"read: {in_short(error)}"
-        case Unscorable():
+        case Unscorable() | ScorerFailed():
             return f"scored: {error}"
     return f"stored: {error}"

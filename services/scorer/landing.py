@@ -9,17 +9,21 @@ from collections.abc import Sequence
 
 from pymongo.errors import BulkWriteError
 
-from services.scorer.scorers import score
+from services.scorer.scorers import Score, score
 from shared.contracts import Landed, Outcome, Prediction
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
 
 def result(prediction: Prediction, landed_at: float) -> Document:
-    """The document of one sample. `landed_at` is Unix time in seconds."""
+    """The document of one sample that is scored at once. `landed_at` is Unix time in seconds."""
     scored = score(prediction.output, prediction.target, prediction.scoring, prediction.hints)
+    return document_of(prediction, scored, landed_at)
+
+
+def document_of(prediction: Prediction, scored: Score, landed_at: float) -> Document:
     # An answer that is empty or was never given is not right, whatever an empty text would score.
     counts = prediction.outcome is Outcome.SCORED
-    return {
+    document = {
         "_id": prediction.key(),
         "evaluation": prediction.evaluation,
         "index": prediction.index,
@@ -41,6 +45,12 @@ def result(prediction: Prediction, landed_at: float) -> Document:
         "ttft_ms": prediction.ttft_ms,
         "landed_at": landed_at,
     }
+    # Rare, so that a plain result does not carry their names.
+    if scored.detail is not None:
+        document["detail"] = scored.detail
+    if scored.statistics is not None:
+        document["statistics"] = scored.statistics
+    return document
 
 
 async def land(database: Database, documents: Sequence[Document]) -> list[Landed]:

@@ -1,16 +1,53 @@
 """Whether targets can be used with a scorer: asked before a bundle is registered."""
 
+import asyncio
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from services.scorer.scorers import check_target
+from services.scorer.workers import ScorerFailed, Workers, WorkersAway
+from shared.errors import Unavailable
 from shared.manifest import Scoring
 
 _SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
 
+MAX_REFUSED = 20
+"""As many as a person is told of."""
 
-async def check_targets(body: dict[str, Any]) -> list[str | None]:
-    """Command `scorer.targets.check` {scoring, items: [{target, hints}]}: why each cannot be used, or null."""
-    scoring: Scoring = _SCORING.validate_python(body["scoring"])
-    return [check_target(item["target"], scoring, item["hints"]) for item in body["items"]]
+
+class Targets:
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    async def check(self, body: dict[str, Any]) -> list[str | None]:
+        """Command `scorer.targets.check` {scoring, items: [{target, hints}]}: why each cannot be used, or null.
+
+        Where that takes its time, no more are looked at after `MAX_REFUSED` that cannot.
+        """
+        scoring: Scoring = _SCORING.validate_python(body["scoring"])
+        if scoring.lane == "process":
+            return await self._check_in_workers(scoring, body["items"])
+        return [check_target(item["target"], scoring, item["hints"]) for item in body["items"]]
+
+    async def _check_in_workers(self, scoring: Scoring, items: list[dict[str, Any]]) -> list[str | None]:
+        answers: list[str | None] = [None] * len(items)
+        refused = 0
+        places = iter(range(len(items)))
+
+        async def work() -> None:
+            nonlocal refused
+            for place in places:
+                if refused >= MAX_REFUSED:
+                    return
+                item = items[place]
+                answers[place] = await self._workers.check_target(item["target"], scoring, item["hints"])
+                refused += answers[place] is not None
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._workers.count):
+                    group.create_task(work())
+        except* (ScorerFailed, WorkersAway) as errors:
+            raise Unavailable(f"the scorer {scoring.scorer} does not work: {errors.exceptions[0]}") from errors
+        return answers

@@ -17,6 +17,8 @@ from shared.settings import Settings
 from shared.storage import mongo
 from shared.storage.mongo import Database, Document
 
+JUDGED = {"scorer": "judge", "rubric": "{{ output }}"}
+
 
 @pytest.fixture
 async def service(stores: Settings) -> AsyncIterator[Service]:
@@ -37,7 +39,8 @@ async def database(stores: Settings) -> AsyncIterator[Database]:
 
 
 def evaluation(**fields: Any) -> Document:
-    return {"_id": f"e{uuid4().hex}", "model": "m1", "judge": "m1", "round": 0, "samples_per_item": 1, **fields}
+    own = {"_id": f"e{uuid4().hex}", "model": "m1", "judge": "m1", "round": 0, "samples_per_item": 1}
+    return {**own, "scoring": JUDGED, **fields}
 
 
 async def question(service: Service, document: Document, index: int) -> None:
@@ -65,9 +68,6 @@ async def test_questions_of_a_model_that_judges_itself_are_told_from_its_jobs(se
     assert await recovery.waiting(service.js, document) == 2
     assert await recovery.waiting(service.js, {**document, "judge": None}) == 1
     await recovery.sweep(service.js, document)
-
-
-JUDGED = {"scorer": "judge", "rubric": "{{ output }}"}
 
 
 async def create(database: Database, scoring: dict[str, Any], judge: str | None) -> Document:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from nats.aio.msg import Msg
 from nats.js.kv import KeyValue
 
 from services.predictor.handlers import Predictor
@@ -157,7 +158,7 @@ class Fleet:
         js = self.services[0].js
         await js.delete_consumer(subjects.JOBS, subjects.model_consumer(self.model_id))
         # What they published belongs to nobody here.
-        drained = Batches(1000)
+        drained: Batches[Msg] = Batches(1000)
         puller = Puller(self.services[0].nc, subjects.PREDICTIONS, subjects.SCORER_CONSUMER, drained.put)
         await puller.start()
         left = (await js.consumer_info(subjects.PREDICTIONS, subjects.SCORER_CONSUMER)).num_pending or 0

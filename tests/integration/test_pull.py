@@ -34,7 +34,7 @@ async def make(service: Service, max_ack_pending: int) -> None:
 
 async def test_everything_comes_once_and_more_than_one_request_holds(service: Service) -> None:
     await make(service, 1000)
-    batches = Batches(64)
+    batches: Batches[Msg] = Batches(64)
     puller = Puller(service.nc, STREAM, "c", batches.put, batch=16)
     await puller.start()
     for number in range(500):
@@ -92,7 +92,7 @@ async def test_the_servers_limit_holds_over_two_pullers_and_both_get_their_part(
 
 async def test_a_missing_consumer_is_told_and_pulled_from_once_it_is_there(service: Service) -> None:
     gone = asyncio.Event()
-    batches = Batches(8)
+    batches: Batches[Msg] = Batches(8)
     puller = Puller(service.nc, STREAM, "c", batches.put, on_gone=gone.set, expires_s=0.5)
     await puller.start()
     async with asyncio.timeout(10):

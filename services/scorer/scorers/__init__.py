@@ -1,61 +1,103 @@
 """Scorers of single answers: a module a family, pure functions, one small registry.
 
-Called once an item, so each is fast, and safe against any text a model may write: what is looked at is bounded, or the work is
-linear in it, or runs under a time limit.
+Each is safe against any text a model may write. Those that score at once are called on the event loop, so that what they look at is
+bounded, or the work is linear in it, or runs under a time limit. Those that run in worker processes (`services/scorer/workers.py`) are
+imported there alone, since their libraries are slow to load, and have their limits from outside.
 """
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
-from services.scorer.scorers import choice, numeric, pattern, text
-from services.scorer.scorers.score import Score
+from services.scorer.scorers import choice, installed, numeric, pattern, text
+from services.scorer.scorers.score import Score, wrong
 from shared.manifest import (
     ChoiceScoring,
     ContainsScoring,
     ExactMatchScoring,
     F1Scoring,
+    InstalledScoring,
     NumericScoring,
     RegexScoring,
+    RougeScoring,
+    Scored,
     Scoring,
 )
 
-__all__ = ["Score", "check_target", "main_metric", "needed_hints", "score"]
+__all__ = [
+    "Score",
+    "check_target",
+    "has_corpus_score",
+    "main_metric",
+    "score",
+    "time_limit_s",
+    "worker_scorer",
+    "wrong",
+]
 
 
-class _Scorer(NamedTuple):
+class _Inline(NamedTuple):
     score: Callable[[str, str, Any, Mapping[str, Any]], Score]
     check_target: Callable[[str, Any, Mapping[str, Any]], str | None]
-    main_metric: str = "accuracy"
 
 
-_SCORERS: dict[type, _Scorer] = {
-    NumericScoring: _Scorer(numeric.score, numeric.check_target),
-    ExactMatchScoring: _Scorer(text.exact_match, text.check_exact_match),
-    ContainsScoring: _Scorer(text.contains, text.check_contains),
-    ChoiceScoring: _Scorer(choice.score, choice.check_target),
-    RegexScoring: _Scorer(pattern.score, pattern.check_target),
-    F1Scoring: _Scorer(text.f1, text.check_f1, main_metric="f1"),
+_INLINE: dict[type, _Inline] = {
+    NumericScoring: _Inline(numeric.score, numeric.check_target),
+    ExactMatchScoring: _Inline(text.exact_match, text.check_exact_match),
+    ContainsScoring: _Inline(text.contains, text.check_contains),
+    ChoiceScoring: _Inline(choice.score, choice.check_target),
+    RegexScoring: _Inline(pattern.score, pattern.check_target),
+    F1Scoring: _Inline(text.f1, text.check_f1),
 }
+
+_IN_WORKERS: dict[type, str] = {RougeScoring: "services.scorer.scorers.rouge"}
+"""Modules with `score(output, target, scoring, hints)`, `check_target(target, scoring, hints)`, and `corpus(sums, scoring)` where `Score` has
+`statistics`."""
+
+_CORPUS: frozenset[type] = frozenset()
+
+WORKER_TIME_LIMIT_S = 5.0
+"""CPU time for one answer, where the scoring has no limit of its own."""
 
 
 def score(output: str, target: str, scoring: Scoring, hints: Mapping[str, Any]) -> Score:
-    """Score a model's `output` against an item's `target`. `hints` are the item's columns that `needed_hints` names.
+    """Score a model's `output` against an item's `target`, at once. `hints` are the item's columns that `scoring.item_columns` names.
 
     Never raises on any text; a target that `check_target` refuses is never matched.
     """
-    return _SCORERS[type(scoring)].score(output, target, scoring, hints)
+    return _INLINE[type(scoring)].score(output, target, scoring, hints)
 
 
 def check_target(target: str, scoring: Scoring, hints: Mapping[str, Any]) -> str | None:
     """Why this target cannot be used with this scorer, in one sentence; None where it can."""
-    return _SCORERS[type(scoring)].check_target(target, scoring, hints)
+    return _INLINE[type(scoring)].check_target(target, scoring, hints)
 
 
-def needed_hints(scoring: Scoring) -> tuple[str, ...]:
-    """The item's columns that the scorer needs beside the target."""
-    return scoring.item_columns
+def worker_scorer(scoring: Scored) -> Any:
+    """What a worker process scores with; see `_IN_WORKERS`. Raises ImportError."""
+    if isinstance(scoring, InstalledScoring):
+        return installed
+    return import_module(_IN_WORKERS[type(scoring)])
 
 
-def main_metric(scoring: Scoring) -> str:
-    """What `overall_score` is by default: `accuracy`, or the name of a per-item score."""
-    return _SCORERS[type(scoring)].main_metric
+def time_limit_s(scoring: Scored) -> float:
+    """CPU seconds that a worker may take for one answer or target."""
+    limit: float = getattr(scoring, "time_limit_s", WORKER_TIME_LIMIT_S)
+    return limit
+
+
+def has_corpus_score(scoring: Scored) -> bool:
+    """Whether the main score is computed over all answers together, so that those without text count in it as well."""
+    return type(scoring) in _CORPUS
+
+
+def main_metric(scoring: Scored) -> str:
+    """What `overall_score` is by default: `accuracy`, or the name of a score."""
+    match scoring:
+        case F1Scoring():
+            return "f1"
+        case RougeScoring(variant=variant):
+            return variant
+        case InstalledScoring():
+            return scoring.main_metric
+    return "accuracy"

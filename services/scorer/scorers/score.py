@@ -14,12 +14,21 @@ class Score(NamedTuple):
 
     `prediction` and `target` are the texts that were compared, as extracted and normalised; `prediction` is None where nothing
     could be taken from the answer. `scores` holds what is more than right or wrong (`f1`), each in 0..1, and is empty otherwise.
+    `detail` says, where that is not plain to see, how the score came about. `statistics` are whole numbers whose sums over all answers give a
+    score that is no mean of scores (corpus BLEU).
     """
 
     prediction: str | None
     target: str
     correct: bool
     scores: dict[str, float]
+    detail: str | None = None
+    statistics: list[int] | None = None
+
+
+def wrong(target: str, detail: str | None = None) -> Score:
+    """Nothing could be taken from the answer, or it was not even looked at."""
+    return Score(None, target, False, {}, detail)
 
 
 def compared(prediction: str | None, target: str, correct: bool) -> Score:

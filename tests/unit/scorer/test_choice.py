@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scorer.scorers import check_target, needed_hints, score
+from services.scorer.scorers import Score, check_target, score
 from services.scorer.scorers.choice import letter
 from shared.manifest import ChoiceScoring
 
@@ -152,8 +152,8 @@ def test_a_target_is_a_text_a_letter_or_an_index(target: str, choices: list[str]
 
 
 def test_prediction_and_target_are_letters() -> None:
-    assert score("It's Rome.", "1", CHOICE, {"choices": CITIES}) == ("C", "B", False, {})
-    assert score("(b)", "Paris", CHOICE, {"choices": CITIES}) == ("B", "B", True, {})
+    assert score("It's Rome.", "1", CHOICE, {"choices": CITIES}) == Score("C", "B", False, {})
+    assert score("(b)", "Paris", CHOICE, {"choices": CITIES}) == Score("B", "B", True, {})
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_target_that_cannot_be_used_is_told_and_never_matched(target: str, hin
 
 def test_the_column_of_the_choices_is_the_manifests() -> None:
     scoring = ChoiceScoring(scorer="choice", choices="options")
-    assert needed_hints(scoring) == ("options",)
+    assert scoring.item_columns == ("options",)
     assert score("B", "B", scoring, {"options": CITIES}).correct
     assert "'options'" in (check_target("B", scoring, {"choices": CITIES}) or "")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scorer.scorers import check_target, main_metric, needed_hints, score
+from services.scorer.scorers import check_target, main_metric, score
 from shared.manifest import (
     ChoiceScoring,
     ContainsScoring,
@@ -94,4 +94,4 @@ def test_the_same_answer_gets_the_same_score(output: str, target: str, scoring: 
 def test_only_f1_has_a_main_metric_of_its_own_and_only_choice_needs_hints() -> None:
     assert {main_metric(scoring) for scoring in ALL} == {"accuracy", "f1"}
     assert [scoring.scorer for scoring in ALL if main_metric(scoring) == "f1"] == ["f1"]
-    assert [scoring.scorer for scoring in ALL if needed_hints(scoring)] == ["choice"]
+    assert [scoring.scorer for scoring in ALL if scoring.item_columns] == ["choice"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scorer.scorers import check_target, score
+from services.scorer.scorers import Score, check_target, score
 from services.scorer.scorers.numeric import canonical, number
 from shared.manifest import NumericScoring
 
@@ -184,14 +184,14 @@ def test_compares_exactly(answer: str, target: str, tolerance: float, correct: b
 
 
 def test_says_what_was_compared() -> None:
-    assert score("So $1,234.50.", "#### 1,300", NUMERIC, {}) == ("1234.5", "1300", False, {})
-    assert score("no idea", "18", NUMERIC, {}) == (None, "18", False, {})
+    assert score("So $1,234.50.", "#### 1,300", NUMERIC, {}) == Score("1234.5", "1300", False, {})
+    assert score("no idea", "18", NUMERIC, {}) == Score(None, "18", False, {})
 
 
 def test_a_target_without_a_number_is_refused_and_never_matched() -> None:
     assert "no number" in (check_target("eighteen", NUMERIC, {}) or "")
     assert check_target("#### 18", NUMERIC, {}) is None
-    assert score("18", "eighteen", NUMERIC, {}) == (None, "eighteen", False, {})
+    assert score("18", "eighteen", NUMERIC, {}) == Score(None, "eighteen", False, {})
 
 
 FORMS = [
@@ -242,6 +242,6 @@ def test_gsm8k_gold_answers_score_against_themselves() -> None:
     for gold in golds:
         final = int(gold.rpartition("####")[2].replace(",", ""))
         assert check_target(gold, NUMERIC, {}) is None
-        assert score(gold, gold, NUMERIC, {}) == (str(final), str(final), True, {})
+        assert score(gold, gold, NUMERIC, {}) == Score(str(final), str(final), True, {})
         assert score(f"So the answer is {final:,}.", gold, NUMERIC, {}).correct
         assert not score(gold, str(final + 1), NUMERIC, {}).correct

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scorer.scorers import check_target, score
+from services.scorer.scorers import Score, check_target, score
 from shared.manifest import RegexScoring
 
 
@@ -34,11 +34,11 @@ def test_regex(how: RegexScoring, answer: str, target: str, prediction: str | No
 
 @pytest.mark.parametrize("which", ["first", "last"])
 def test_a_pattern_without_end_has_found_nothing(which: str) -> None:
-    assert score("x" * 2000, "x", scoring(r"(x+x+)+y", which), {}) == (None, "x", False, {})
+    assert score("x" * 2000, "x", scoring(r"(x+x+)+y", which), {}) == Score(None, "x", False, {})
 
 
 def test_matches_without_end_have_found_nothing() -> None:
-    assert score("x" * 10_000_000, "x", scoring(r""), {}) == (None, "x", False, {})
+    assert score("x" * 10_000_000, "x", scoring(r""), {}) == Score(None, "x", False, {})
 
 
 @pytest.mark.parametrize("pattern", ["(", "[", "a{99999999999}", "(" * 4000 + ")" * 4000, "(?P<n"])
@@ -77,7 +77,7 @@ def test_what_is_ignored_is_left_out_of_both(
 
 def test_punctuation_is_left_out_of_both() -> None:
     how = RegexScoring(scorer="regex", pattern=r"is (.*)", ignore_punctuation=True, ignore_case=True)
-    assert score("It is “New York”.", "New York!", how, {}) == ("new york", "new york", True, {})
+    assert score("It is “New York”.", "New York!", how, {}) == Score("new york", "new york", True, {})
 
 
 @pytest.mark.parametrize(

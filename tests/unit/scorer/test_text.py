@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scorer.scorers import check_target, score
+from services.scorer.scorers import Score, check_target, score
 from services.scorer.scorers.score import MAX_PREDICTION
 from shared.manifest import ContainsScoring, ExactMatchScoring, F1Scoring, Scoring
 
@@ -38,8 +38,8 @@ def test_exact_match(scoring: Scoring, answer: str, target: str, correct: bool) 
 
 
 def test_what_was_compared_is_what_is_said() -> None:
-    assert score(" PARIS! ", "paris", BARE, {}) == ("paris", "paris", True, {})
-    assert score(" Rome ", "Paris", EXACT, {}) == ("Rome", "Paris", False, {})
+    assert score(" PARIS! ", "paris", BARE, {}) == Score("paris", "paris", True, {})
+    assert score(" Rome ", "Paris", EXACT, {}) == Score("Rome", "Paris", False, {})
 
 
 def test_a_long_wrong_prediction_is_cut_and_a_long_right_one_is_not() -> None:
@@ -90,7 +90,7 @@ def test_f1_is_correct_from_its_threshold_on() -> None:
 
 
 def test_f1_shows_normalised_texts() -> None:
-    assert score("The  Broncos.", "a broncos", F1, {}) == ("broncos", "broncos", True, {"f1": 1.0})
+    assert score("The  Broncos.", "a broncos", F1, {}) == Score("broncos", "broncos", True, {"f1": 1.0})
     assert score("the", "paris", F1, {}).prediction is None
 
 
