@@ -46,7 +46,11 @@ def usage(root: str, most_tasks: int, most_memory: int) -> Usage | None:
             break
     files = sum(_filled(f"{root}{folder}") for folder in (TMP, SHARED_MEMORY))
     if resident + files > most_memory and tasks <= most_tasks:
-        resident = sum(map(_share, processes))
+        shares = [_share(process) for process in processes]
+        # Shared memory is for the most part what lies in those folders, but need not.
+        return Usage(
+            tasks, ticks / _TICKS, sum(own for _, own in shares) + max(files, sum(shared for shared, _ in shares))
+        )
     return Usage(tasks, ticks / _TICKS, resident + files)
 
 
@@ -83,17 +87,15 @@ def _filled(folder: str) -> int:
     return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
-def _share(process: str) -> int:
-    """Bytes: the proportional set without shared memory, which is counted in its folders."""
-    share = 0
+def _share(process: str) -> tuple[int, int]:
+    """Bytes of the proportional set: that of shared memory, and the rest."""
+    sizes = {b"Pss": 0, b"Pss_Shmem": 0}
     try:
         with open(f"{process}/smaps_rollup", "rb") as file:
             for line in file:
                 name, _, rest = line.partition(b":")
-                if name == b"Pss":
-                    share += int(rest.split()[0]) * 1024
-                elif name == b"Pss_Shmem":
-                    share -= int(rest.split()[0]) * 1024
+                if name in sizes:
+                    sizes[name] = int(rest.split()[0]) * 1024
     except OSError:
-        return 0
-    return share
+        return 0, 0
+    return sizes[b"Pss_Shmem"], sizes[b"Pss"] - sizes[b"Pss_Shmem"]
