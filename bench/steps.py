@@ -21,6 +21,7 @@ from services.scorer.landing import land, result
 from services.scorer.scorers import score
 from shared.contracts import ChatMessage, Job, ModelEndpoint, Outcome, Prediction, Usage
 from shared.manifest import NumericScoring
+from shared.networks import Networks
 from shared.publisher import Publisher
 from shared.pull import Batches, Puller
 from shared.settings import Settings
@@ -260,6 +261,7 @@ async def call_costs(bench: Bench, jobs: Sequence[Job], rounds: int) -> list[Cos
             max_attempts=5,
         ),
         None,
+        Networks(loopback=True),
     )
     bodies = bench.workload.bodies(len(jobs))
 

@@ -7,7 +7,6 @@ be a loopback one, and a browser's `Origin` must be the gateway's own.
 
 import hashlib
 import hmac
-import ipaddress
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
@@ -24,6 +23,7 @@ from starlette.websockets import WebSocket
 
 from gateway.problems import Forbidden, Unauthorized, respond
 from shared.errors import AssayError, Problem
+from shared.networks import is_loopback
 from shared.settings import Settings
 
 SUBPROTOCOL = "assay.events"
@@ -113,16 +113,6 @@ def new_session(keys: Keyring, key: str) -> str | None:
         return None
     expires = str(int(time.time()) + SESSION_S)
     return f"{expires}.{_sign(_hash(key), expires)}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address, without port, can only be this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def check_settings(settings: Settings) -> Keyring:

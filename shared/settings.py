@@ -6,8 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.networks import Networks, is_loopback, read_networks
 
 
 class Settings(BaseSettings):
@@ -33,6 +35,11 @@ class Settings(BaseSettings):
     """`role:key,role:key`; roles `viewer`, `runner`, `admin`. Empty: no auth, and only a loopback address is served."""
     max_upload_mb: int = Field(default=512, ge=1)
     max_unpacked_mb: int = Field(default=4096, ge=1)
+
+    # Models
+    endpoint_allow: str = ""
+    endpoint_deny: str = ""
+    """Networks, separated by commas, see `shared.networks`."""
 
     # Evaluations
     unreachable_wait_s: float = Field(default=900.0, ge=0)
@@ -70,6 +77,19 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     faults: Path | None = None
     """Tests only: a folder; a file in it named after a kill point makes the process SIGKILL itself there once."""
+
+    @field_validator("endpoint_allow", "endpoint_deny")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        read_networks(value)
+        return value
+
+    @cached_property
+    def networks(self) -> Networks:
+        """Where endpoints may be. Loopback is this machine for whoever serves nobody else: the gateway on a loopback address."""
+        return Networks(
+            read_networks(self.endpoint_allow), read_networks(self.endpoint_deny), loopback=is_loopback(self.host)
+        )
 
     @cached_property
     def max_upload_bytes(self) -> int:

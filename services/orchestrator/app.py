@@ -42,7 +42,7 @@ async def build() -> FastStream:
     pacing = Pacing(database, service.js)
     states = Mirror(service.js, subjects.KV_PACING, pacing.changed)
     service.hooks = [states.restart]
-    models = Models(database, service.broker, service.js, pacing)
+    models = Models(database, service.broker, service.js, pacing, settings.networks)
     orchestrator = Orchestrator(
         service,
         store,

@@ -14,6 +14,7 @@ from services.orchestrator.state import now
 from shared import subjects
 from shared.contracts import ACTIVE, ModelEndpoint, ModelStatus, ProbeAnswer
 from shared.errors import Conflict, NotFound, Unavailable
+from shared.networks import Networks
 from shared.provision import ensure_consumer, mend_consumer, model_consumer
 from shared.service import call
 from shared.storage.mongo import Database, Document
@@ -26,16 +27,19 @@ PROBE_TIMEOUT_S = 4.0
 class Models:
     """Registers, changes and probes models."""
 
-    def __init__(self, database: Database, broker: NatsBroker, js: JetStreamContext, pacing: Pacing) -> None:
+    def __init__(
+        self, database: Database, broker: NatsBroker, js: JetStreamContext, pacing: Pacing, networks: Networks
+    ) -> None:
         self._models = database["models"]
         self._evaluations = database["evaluations"]
         self._broker = broker
         self._js = js
         self._pacing = pacing
+        self._networks = networks
 
     async def create(self, fields: Document, model_id: str) -> Document:
         """Register; the answer says what a first probe found, and comes whatever the endpoint does."""
-        base_url = await check_base_url(fields["base_url"])
+        base_url = await check_base_url(fields["base_url"], self._networks)
         document: Document = {
             **fields,
             "_id": model_id,
@@ -63,7 +67,7 @@ class Models:
     async def update(self, model_id: str, changes: Document) -> Document:
         document = await self.get(model_id)
         if "base_url" in changes:
-            changes["base_url"] = await check_base_url(changes["base_url"])
+            changes["base_url"] = await check_base_url(changes["base_url"], self._networks)
         document.update(changes)
         if changes.keys() & {"base_url", "api_key", "model", "api"}:
             changes |= await self._ask(document)

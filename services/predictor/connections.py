@@ -16,12 +16,14 @@ import time
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import cast
 
 import httptools
 import httpx
+
+from shared.networks import Networks, Resolve, as_address, resolve
 
 KEEPALIVE_S = 4.0
 """Below uvicorn's 5 s, on which most engines stand: a connection that the server is about to close is not worth a try."""
@@ -231,9 +233,16 @@ class Connection(asyncio.Protocol):
 
 
 class Connections:
-    """Exchanges with the host of `url`. Raises `ValueError` for `headers` that cannot be sent."""
+    """Exchanges with the host of `url`, where `networks` lets it be. Raises `ValueError` for `headers` that cannot be sent."""
 
-    def __init__(self, url: httpx.URL, headers: dict[str, str], connect_timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: httpx.URL,
+        headers: dict[str, str],
+        connect_timeout_s: float,
+        networks: Networks,
+        resolve: Resolve = resolve,
+    ) -> None:
         for name, value in headers.items():
             if not (value.isascii() and value.isprintable()):
                 raise ValueError(f"{name} holds a character that cannot be sent")
@@ -241,6 +250,8 @@ class Connections:
         self._tls = url.scheme == "https"
         self._port = url.port or (443 if self._tls else 80)
         self._connect_timeout_s = connect_timeout_s
+        self._networks = networks
+        self._resolve = resolve
         lines = {"Host": url.netloc.decode("ascii"), **headers}
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode("ascii")
         self._idle: list[Connection] = []
@@ -305,12 +316,13 @@ class Connections:
         self._idle.append(connection)
 
     async def _connect(self) -> Connection:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    Connection, self._host, self._port, ssl=_tls_context() if self._tls else None
-                )
+                addresses = await self._resolve(self._host, self._port)
+                for address in addresses:
+                    if refusal := self._networks.refusal(as_address(address)):
+                        raise ConnectFailed(f"the host leads to {refusal}")
+                return await self._connect_to(addresses)
         except TimeoutError as error:
             raise ConnectFailed(f"no connection within {self._connect_timeout_s:g} s", timed_out=True) from error
         except ConnectionRefusedError as error:
@@ -321,7 +333,22 @@ class Connections:
             raise ConnectFailed(f"the certificate is not trusted: {error.verify_message}") from error
         except OSError as error:
             raise ConnectFailed(error.strerror or type(error).__name__) from error
-        return connection
+
+    async def _connect_to(self, addresses: list[str]) -> Connection:
+        """To the first that takes it. To these and not to the name, which may lead elsewhere when it is looked up again."""
+        context = _tls_context() if self._tls else None
+        name = self._host if self._tls else None
+
+        async def connect(address: str) -> Connection:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                Connection, address, self._port, ssl=context, server_hostname=name
+            )
+            return connection
+
+        for address in addresses[:-1]:
+            with suppress(OSError):
+                return await connect(address)
+        return await connect(addresses[-1])
 
 
 @cache

@@ -30,6 +30,7 @@ from services.predictor.connections import (
 )
 from services.predictor.deadlines import Deadline
 from shared.contracts import Job, ModelEndpoint, ModelStatus, ProbeAnswer
+from shared.networks import Networks
 
 PROBE_TIMEOUT_S = 3.0
 MAX_PROBE_BYTES = 16 * 1024 * 1024
@@ -38,7 +39,7 @@ MAX_PROBE_BYTES = 16 * 1024 * 1024
 class Endpoint:
     """Calls one model. `api_key` is plain and stays in this object; `ValueError` where it cannot be sent."""
 
-    def __init__(self, model: ModelEndpoint, api_key: str | None) -> None:
+    def __init__(self, model: ModelEndpoint, api_key: str | None, networks: Networks) -> None:
         self.model = model
         base = httpx.URL(model.base_url.rstrip("/") + "/")
         self._call_path = base.raw_path + (b"chat/completions" if model.api == "chat" else b"completions")
@@ -53,6 +54,7 @@ class Endpoint:
                 **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             },
             model.connect_timeout_s,
+            networks,
         )
 
     def close(self) -> None:

@@ -130,7 +130,7 @@ class Predictor:
     async def _endpoint(self, model: ModelEndpoint) -> Endpoint:
         # Only a model with a key waits for the cipher, and so for the object store.
         api_key = (await asyncio.shield(self._cipher)).decrypt(model.api_key) if model.api_key else None
-        return Endpoint(model, api_key)
+        return Endpoint(model, api_key, self._service.settings.networks)
 
 
 def _model_of(message: Msg) -> str:

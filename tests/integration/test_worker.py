@@ -13,6 +13,7 @@ from shared import subjects
 from shared.contracts import ChatMessage, Job, ModelEndpoint
 from shared.large import LargeMessages
 from shared.manifest import ExactMatchScoring
+from shared.networks import Networks
 from shared.parking import parked
 from shared.provision import ensure_consumer, model_consumer
 from shared.publisher import Publisher
@@ -56,6 +57,7 @@ async def test_a_job_that_makes_the_predictor_fail_each_time_is_parked_with_the_
             max_attempts=5,
         ),
         None,
+        Networks(loopback=True),
     )
     await ensure_consumer(service.js, subjects.JOBS, model_consumer(model, 4))
     objects = Objects(stores)

@@ -4,7 +4,8 @@ import pytest
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 
-from gateway.auth import Keyring, Role, SetupError, check_settings, chosen_subprotocol, foreign, given_key, is_loopback
+from gateway.auth import Keyring, Role, SetupError, check_settings, chosen_subprotocol, foreign, given_key
+from shared.networks import is_loopback
 from shared.settings import Settings
 
 

@@ -16,13 +16,14 @@ from services.predictor.connections import (
     Response,
     ResponseTooLarge,
 )
+from shared.networks import Networks
 from tests.unit.predictor.servers import OK, Handler, read_request, saying, serving
 
 LIMIT = 1000
 
 
 def connections(base_url: str) -> Connections:
-    return Connections(httpx.URL(base_url), {"Authorization": "Bearer k"}, connect_timeout_s=5)
+    return Connections(httpx.URL(base_url), {"Authorization": "Bearer k"}, 5, Networks(loopback=True))
 
 
 async def get(base_url: str) -> Response:
@@ -198,7 +199,7 @@ async def test_a_host_that_accepts_nothing_is_given_up_in_time() -> None:
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(address)
-        pool = Connections(httpx.URL(f"http://127.0.0.1:{address[1]}/v1"), {}, connect_timeout_s=0.2)
+        pool = Connections(httpx.URL(f"http://127.0.0.1:{address[1]}/v1"), {}, 0.2, Networks(loopback=True))
         with pytest.raises(ConnectFailed, match=r"no connection within 0\.2 s") as caught:
             await pool.exchange(b"GET", b"/", limit=LIMIT)
         for filler in fillers:
@@ -218,7 +219,7 @@ async def test_tls_that_is_none_is_a_failed_connection() -> None:
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "käse", "tab\tbed"])
 def test_a_header_that_cannot_be_sent_is_refused_without_its_value(value: str) -> None:
     with pytest.raises(ValueError, match="Authorization holds a character") as caught:
-        Connections(httpx.URL("http://127.0.0.1:1/v1"), {"Authorization": value}, 1)
+        Connections(httpx.URL("http://127.0.0.1:1/v1"), {"Authorization": value}, 1, Networks(loopback=True))
     assert value not in str(caught.value)
 
 
@@ -273,3 +274,32 @@ async def test_a_stream_left_early_is_not_used_again() -> None:
             async with pool.stream(b"POST", b"/", b"", limit=LIMIT) as response:
                 assert await anext(aiter(response.chunks())) == b"one"
     assert len(set(peers)) == 2
+
+
+async def test_a_name_that_leads_elsewhere_by_now_is_not_followed() -> None:
+    """DNS rebinding: what was asked about is what is connected to, each time anew."""
+    asked: list[str] = []
+    leads_to = [["127.0.0.1"], ["169.254.169.254"], ["127.0.0.1", "10.0.0.1"]]
+
+    async def rebinding(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return leads_to[len(asked) - 1]
+
+    async with serving(saying(OK)) as url:
+        port = httpx.URL(url).port
+        pool = Connections(httpx.URL(f"http://model.test:{port}/v1"), {}, 5, Networks(loopback=True), rebinding)
+        assert (await pool.exchange(b"GET", b"/", limit=LIMIT)).status == 200
+        with pytest.raises(ConnectFailed, match="leads to a link-local or metadata address"):
+            await pool.exchange(b"GET", b"/", limit=LIMIT)
+        with pytest.raises(ConnectFailed, match="leads to a private address"):
+            await pool.exchange(b"GET", b"/", limit=LIMIT)
+    assert asked == ["model.test"] * 3
+
+
+async def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
+    async def two(host: str, port: int) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    async with serving(saying(OK)) as url:
+        pool = Connections(httpx.URL(url), {}, 5, Networks(loopback=True), two)
+        assert (await pool.exchange(b"GET", b"/", limit=LIMIT)).status == 200

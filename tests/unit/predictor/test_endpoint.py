@@ -9,6 +9,7 @@ from services.predictor.answers import CallFailed
 from services.predictor.endpoint import Endpoint
 from shared.contracts import ChatMessage, Job, ModelEndpoint, ModelStatus
 from shared.manifest import ExactMatchScoring
+from shared.networks import Networks
 from tests.unit.predictor.servers import Handler, read_request, saying, serving
 
 JOB = Job(
@@ -27,7 +28,9 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding
 def endpoint(base_url: str, **settings: float | bool | str) -> Endpoint:
     fields = {"timeout_s": 5.0, "connect_timeout_s": 5.0, "max_concurrency": 4, "max_attempts": 1, **settings}
     return Endpoint(
-        ModelEndpoint.model_validate({"id": "m1", "name": "m", "base_url": base_url, "model": "x", **fields}), "k"
+        ModelEndpoint.model_validate({"id": "m1", "name": "m", "base_url": base_url, "model": "x", **fields}),
+        "k",
+        Networks(loopback=True),
     )
 
 
