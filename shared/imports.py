@@ -40,14 +40,19 @@ ScoringOption = Annotated[Scoring, BeforeValidator(_scoring, json_schema_input_t
 """Scoring as in the manifest, or the scorer's name alone."""
 
 
-class TableFields(BaseModel):
-    """Which columns hold an item's parts. `choices` is a column with a list of texts, or a list of columns with a text each."""
+class ItemFields(BaseModel):
+    """Which columns hold an item's parts."""
 
     model_config = ConfigDict(extra="forbid")
 
     id: str | None = None
     input: str | None = None
     target: str | None = None
+
+
+class TableFields(ItemFields):
+    """`choices` is a column with a list of texts, or a list of columns with a text each."""
+
     choices: str | list[str] | None = None
 
 
@@ -80,7 +85,7 @@ class CodabenchImport(Options):
 
     format: Literal["codabench"]
     items: str | None = Field(default=None, min_length=1)
-    fields: TableFields = TableFields()
+    fields: ItemFields = ItemFields()
     prompt: PromptOption | None = None
     generation: Generation = Generation()
     tasks: list[int] | None = Field(default=None, min_length=1)

@@ -40,10 +40,10 @@ def slug_of(title: str) -> str:
     return slug
 
 
-def phase_name(text: str) -> str:
-    """`text` as a phase may be called: letters, digits, spaces, `_`, `.` and `-`."""
+def phase_name(text: str, default: str = "test") -> str:
+    """`text` as a phase may be called: letters, digits, spaces, `_`, `.` and `-`; `default` where nothing of it is left."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9 _.-]+", "-", plain).strip(" _.-")[:63].rstrip() or "test"
+    return re.sub(r"[^A-Za-z0-9 _.-]+", "-", plain).strip(" _.-")[:63].rstrip() or default
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -62,20 +62,26 @@ def is_number(value: Any) -> bool:
 
 
 def chosen(
-    fields: TableFields, columns: Iterable[str], report: Report, *, needs_target: bool, guess_choices: bool
+    fields: TableFields,
+    columns: Iterable[str],
+    report: Report,
+    *,
+    needs_input: bool = True,
+    needs_target: bool = True,
+    guess_target: bool = True,
+    guess_choices: bool = True,
 ) -> TableFields:
     """`fields` with what it leaves out taken from the columns' names. Raises `Invalid` naming the field."""
     there = list(columns)
+    listed = ", ".join(there[:20])
     input_ = fields.input or _guess("input", _INPUTS, there, report)
-    if input_ is None:
-        raise wrong_option(
-            "fields.input", f"is needed: which column is the question? The columns are {', '.join(there[:20])}"
-        )
-    target = fields.target or _guess("target", _TARGETS, [name for name in there if name != input_], report)
+    if input_ is None and needs_input:
+        raise wrong_option("fields.input", f"is needed: which column is the question? The columns are {listed}")
+    target = fields.target
+    if target is None and guess_target:
+        target = _guess("target", _TARGETS, [name for name in there if name != input_], report)
     if target is None and needs_target:
-        raise wrong_option(
-            "fields.target", f"is needed: which column is the answer? The columns are {', '.join(there[:20])}"
-        )
+        raise wrong_option("fields.target", f"is needed: which column is the answer? The columns are {listed}")
     found = TableFields(
         id=fields.id or _guess("id", _IDS, there, report),
         input=input_,
