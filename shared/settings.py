@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     scorer_processes: int = Field(default=0, ge=0, le=256)
     """Worker processes of each scorer, for scorers that take their time; 0: one a core."""
 
+    # Imports
+    hf_datasets_url: str | None = Field(default=None, pattern=r"^(https?://[^/?#]+(/[^?#]*)?)?$")
+    """The Hugging Face Hub's datasets server. Unset: no dataset is fetched, only files that are sent are imported."""
+    hf_token: SecretStr | None = None
+    """Of the Hub, for datasets that are private or gated."""
+
     # Secrets
     secret_key: SecretStr | None = None
     """Fernet key that encrypts models' API keys. Unset: made once and kept in the object store, never on the broker."""

@@ -18,12 +18,13 @@ from pymongo.errors import BulkWriteError
 
 from services.artifacts.batches import from_thread, in_batches, lines_of
 from services.artifacts.bundles import Bundle, Limits
+from services.artifacts.datasets_server import DatasetsServer
 from services.artifacts.inspection import inspect_bundle, inspect_import
 from services.artifacts.targets import check_targets
 from shared import subjects
 from shared.contracts import Event
 from shared.errors import Unavailable
-from shared.imports import IMPORT
+from shared.imports import IMPORT, HuggingFaceImport
 from shared.service import Service, call
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 from shared.storage.objects import Objects
@@ -45,10 +46,13 @@ DEADLINE_S = 570.0
 
 
 class Registration:
-    def __init__(self, service: Service, database: Database, objects: Objects, limits: Limits) -> None:
+    def __init__(
+        self, service: Service, database: Database, objects: Objects, datasets: DatasetsServer, limits: Limits
+    ) -> None:
         self._service = service
         self._database = database
         self._objects = objects
+        self._datasets = datasets
         self._limits = limits
         self._inspections = asyncio.Semaphore(MAX_INSPECTIONS)
 
@@ -67,16 +71,20 @@ class Registration:
 
     async def _register(self, body: dict[str, Any], folder: Path) -> Any:
         archive, out = folder / "bundle.zip", folder / "out"
+        options = None if (asked := body.get("import")) is None else IMPORT.validate_python(asked)
+        sent: Path | None = archive
         if body["key"] is not None:
             await self._objects.get_file(body["key"], archive)
+        elif isinstance(options, HuggingFaceImport):
+            sent = await self._datasets.fetch(options, folder, self._limits)
+        else:
+            sent = None
         out.mkdir()
         imported = None
         async with self._inspections:
-            if (asked := body.get("import")) is None:
+            if options is None:
                 bundle = await inspect_bundle(archive, out, self._limits)
             else:
-                sent = None if body["key"] is None else archive
-                options = IMPORT.validate_python(asked)
                 archive, bundle, imported = await inspect_import(sent, body["filename"], options, out, self._limits)
         await check_targets(bundle, out, self._ask_scorer)
         reference = f"{bundle.manifest.slug}@{bundle.version}"

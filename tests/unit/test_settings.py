@@ -59,6 +59,7 @@ def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("max_upload_mb", "0"),
         ("jobs_max_bytes", "1000"),
         ("events_max_age_s", "0"),
+        ("hf_datasets_url", "datasets-server.huggingface.co"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -80,7 +81,7 @@ def test_an_unknown_setting_gets_a_warning_and_no_more(
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("nats_token", "mongo_url", "s3_secret_key", "api_keys", "secret_key")
+    names = ("nats_token", "mongo_url", "s3_secret_key", "api_keys", "secret_key", "hf_token")
     for name in names:
         monkeypatch.setenv(f"ASSAY_{name}".upper(), "do-not-show")
     loaded = load_settings()
