@@ -85,6 +85,8 @@ class Answered(Wire):
 
     outcome: Outcome
     output: str = ""
+    reasoning: str = ""
+    """What the model thought before it answered, where it says so."""
     error: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None

@@ -10,7 +10,7 @@ _USAGE = tuple(Usage.model_fields)
 
 
 def prediction_line(result: Mapping[str, Any]) -> bytes:
-    """One sample, from its result as MongoDB has it, with the line's end."""
+    """One sample, from its result as MongoDB has it, with the line's end. `reasoning` is there where the model said what it thought."""
     usage = result["usage"]
     line = {
         "item_id": result["item_id"],
@@ -24,4 +24,6 @@ def prediction_line(result: Mapping[str, Any]) -> bytes:
         "ttft_ms": result["ttft_ms"],
         "attempts": result["attempts"],
     }
+    if result.get("reasoning"):
+        line["reasoning"] = result["reasoning"]
     return to_json(line) + b"\n"

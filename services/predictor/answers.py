@@ -1,10 +1,11 @@
 """What an endpoint said, read: OpenAI chat completions and completions, whole or streamed, as real engines send them.
 
 Source of the shapes: OpenAI API reference, "Create chat completion" and "Create completion". Engines leave out `usage`, send
-`finish_reason: null`, add `reasoning_content`, or answer errors in HTML; all of that is read here and nowhere else.
+`finish_reason: null`, or answer errors in HTML; all of that is read here, by the words in `dialects.py`, and nowhere else.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -12,10 +13,14 @@ from typing import Any
 
 import orjson
 
+from services.predictor import dialects
 from shared.contracts import ChatMessage, Usage
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """An answer's limit: beyond it an endpoint is broken, and the message would not pass the broker."""
+
+MAX_REASONING = 65_536
+"""Characters of a model's thoughts that are kept."""
 
 ERROR_TEXT_LIMIT = 500
 
@@ -35,7 +40,8 @@ class Trouble(StrEnum):
 
 
 class CallFailed(Exception):
-    """One call failed. `retryable` says whether the same request may pass later; `retry_after` is seconds, where given."""
+    """One call failed. `retryable` says whether the same request may pass later; `retry_after` is seconds, `status` that of HTTP, where
+    given."""
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class CallFailed(Exception):
         kind: str,
         retry_after: float | None = None,
         trouble: Trouble | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -52,16 +59,20 @@ class CallFailed(Exception):
         self.kind = kind
         self.retry_after = retry_after
         self.trouble = trouble
+        self.status = status
 
 
 @dataclass
 class Answer:
-    """One successful call. `ttft_s` is the time to the first token in seconds, where the answer was streamed."""
+    """One successful call. `ttft_s` is the time to the first token in seconds, where the answer was streamed; `reasoning` what the model
+    thought before its answer, where it says so; `adapted` how the request had to differ from what was asked for, in words."""
 
     output: str
     finish_reason: str | None = None
     usage: Usage | None = None
     ttft_s: float | None = None
+    reasoning: str = ""
+    adapted: Sequence[str] = ()
 
 
 def request_body(
@@ -90,8 +101,12 @@ def read_answer(body: bytes) -> Answer:
         ) from error
     choice = _first_choice(document)
     message = choice.get("message")
-    content = message.get("content") if isinstance(message, dict) else choice.get("text")
-    return _checked(Answer(_text(content), choice.get("finish_reason"), read_usage(document.get("usage"))))
+    usage = read_usage(document.get("usage"))
+    if not isinstance(message, dict):
+        return _checked(Answer(_text(choice.get("text")), choice.get("finish_reason"), usage))
+    # A refusal in a field of its own stands where the answer would.
+    content = _text(message.get("content")) or _text(message.get("refusal"))
+    return _checked(Answer(content, choice.get("finish_reason"), usage, reasoning=_thoughts(message)))
 
 
 @dataclass
@@ -99,6 +114,7 @@ class StreamedAnswer:
     """A streamed answer put together from its server-sent events; `feed` takes one line at a time."""
 
     parts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     finish_reason: str | None = None
     usage: Usage | None = None
     ttft_s: float | None = None
@@ -133,15 +149,21 @@ class StreamedAnswer:
             return
         choice = choices[0]
         delta = choice.get("delta")
-        content = _text(delta.get("content")) if isinstance(delta, dict) else _text(choice.get("text"))
-        thinking = delta.get("reasoning_content") if isinstance(delta, dict) else None
+        thinking = ""
+        if isinstance(delta, dict):
+            content = _text(delta.get("content")) or _text(delta.get("refusal"))
+            thinking = _thoughts(delta)
+        else:
+            content = _text(choice.get("text"))
         if self.ttft_s is None and (content or thinking):
             self.ttft_s = elapsed_s
+        if thinking:
+            self.thoughts.append(thinking)
         if content:
             self.parts.append(content)
-            self.size += len(content)
-            if self.size > MAX_ANSWER_BYTES:
-                raise too_large()
+        self.size += len(content) + len(thinking)
+        if self.size > MAX_ANSWER_BYTES:
+            raise too_large()
         if choice.get("finish_reason"):
             self.finish_reason = choice["finish_reason"]
 
@@ -149,7 +171,8 @@ class StreamedAnswer:
         """The whole, once the stream has ended; one that broke off is a failed call, not a short answer."""
         if not self.done and self.finish_reason is None:
             raise CallFailed("the stream broke off", retryable=True, kind="a cut stream")
-        return _checked(Answer("".join(self.parts), self.finish_reason, self.usage, self.ttft_s))
+        whole = Answer("".join(self.parts), self.finish_reason, self.usage, self.ttft_s, "".join(self.thoughts))
+        return _checked(whole)
 
 
 def read_error(status: int, body: bytes, retry_after: str | None, now: float) -> CallFailed:
@@ -171,6 +194,7 @@ def read_error(status: int, body: bytes, retry_after: str | None, now: float) ->
         kind=f"HTTP {status}",
         retry_after=read_retry_after(retry_after, now) if retryable else None,
         trouble=_trouble(status),
+        status=status,
     )
 
 
@@ -236,16 +260,31 @@ def _first_choice(document: Any) -> dict[str, Any]:
 
 
 def _checked(answer: Answer) -> Answer:
-    if answer.finish_reason is not None and not isinstance(answer.finish_reason, str):
-        answer.finish_reason = str(answer.finish_reason)
+    answer.finish_reason = dialects.finish_reason(answer.finish_reason)
     if answer.finish_reason == "content_filter" and not answer.output.strip():
         raise CallFailed("the endpoint's content filter refused this request", retryable=False, kind="content filter")
-    # JSON may carry a lone surrogate, which no further step could encode as UTF-8.
-    encoded = answer.output.encode("utf-8", "replace")
+    if "</think>" in answer.output or "<think>" in answer.output:
+        answer.output, thought = dialects.without_thoughts(answer.output)
+        answer.reasoning = answer.reasoning or thought
+    answer.output, answer.reasoning = _encodable(answer.output), _encodable(answer.reasoning)
+    if len(answer.reasoning) > MAX_REASONING:
+        answer.reasoning = answer.reasoning[:MAX_REASONING] + "…"
+    return answer
+
+
+def _encodable(text: str) -> str:
+    """JSON may carry a lone surrogate, which no further step could encode as UTF-8."""
+    if not text:
+        return text
+    encoded = text.encode("utf-8", "replace")
     if len(encoded) > MAX_ANSWER_BYTES:
         raise too_large()
-    answer.output = encoded.decode()
-    return answer
+    return encoded.decode()
+
+
+def _thoughts(message: dict[str, Any]) -> str:
+    """`reasoning_content` (vLLM, SGLang, DeepSeek, llama.cpp) or `reasoning` (OpenRouter, newer vLLM, Ollama)."""
+    return _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
 
 
 def _text(content: Any) -> str:
@@ -258,12 +297,14 @@ def _text(content: Any) -> str:
 
 
 def _error_text(document: Any) -> str:
-    """The message in the places where engines put it: `error.message`, `error`, `detail`, `message`."""
+    """The message in the places where engines put it: `error.message`, `error`, `detail`, `message`, a list of any of these."""
+    if isinstance(document, list) and document:
+        return _error_text(document[0])
     if isinstance(document, dict):
         error = document.get("error")
         if isinstance(error, dict) and isinstance(error.get("message"), str):
             return str(error["message"])[:ERROR_TEXT_LIMIT]
-        for name in ("error", "detail", "message"):
+        for name in ("error", "detail", "message", "msg"):
             if isinstance(document.get(name), str):
                 return str(document[name])[:ERROR_TEXT_LIMIT]
     return orjson.dumps(document).decode()[:ERROR_TEXT_LIMIT]

@@ -29,6 +29,7 @@ from services.predictor.connections import (
     ResponseTooLarge,
 )
 from services.predictor.deadlines import Deadline
+from services.predictor.dialects import Quirk, adapted, quirk
 from shared.contracts import Job, ModelEndpoint, ModelStatus, ProbeAnswer
 from shared.networks import Networks
 
@@ -41,6 +42,7 @@ class Endpoint:
 
     def __init__(self, model: ModelEndpoint, api_key: str | None, networks: Networks) -> None:
         self.model = model
+        self._quirks: list[Quirk] = []  # what it was found not to take
         base = httpx.URL(model.base_url.rstrip("/") + "/")
         self._call_path = base.raw_path + (b"chat/completions" if model.api == "chat" else b"completions")
         self._models_path = base.raw_path + b"models"
@@ -63,19 +65,33 @@ class Endpoint:
 
     async def call(self, job: Job) -> Answer:
         """One call for one sample, within the model's deadlines; raises `CallFailed` with what went wrong."""
-        body = orjson.dumps(
-            request_body(self.model.api, self.model.model, job.messages, job.params, stream=self.model.stream)
-        )
+        body = request_body(self.model.api, self.model.model, job.messages, job.params, stream=self.model.stream)
         deadline = Deadline(self.model)
         try:
             async with deadline:
-                if self.model.stream:
-                    return await self._streamed(body, deadline)
-                return _whole(await self._connections.exchange(b"POST", self._call_path, body, limit=MAX_ANSWER_BYTES))
+                while True:
+                    sent, changes = adapted(body, self._quirks) if self._quirks else (body, [])
+                    try:
+                        answer = await self._sent(orjson.dumps(sent), deadline)
+                    except CallFailed as failure:
+                        found = quirk(failure.status or 0, failure.message, sent)
+                        if found is None:
+                            raise
+                        # Learned: it is sent again at once, the way that the endpoint takes it. Another call may have learned it meanwhile.
+                        if found not in self._quirks:
+                            self._quirks.append(found)
+                    else:
+                        answer.adapted = [row.told for row in changes]
+                        return answer
         except TimeoutError as error:
             raise deadline.missed() from error
         except ExchangeFailed as error:
             raise _call_failed(error) from error
+
+    async def _sent(self, body: bytes, deadline: Deadline) -> Answer:
+        if self.model.stream:
+            return await self._streamed(body, deadline)
+        return _whole(await self._connections.exchange(b"POST", self._call_path, body, limit=MAX_ANSWER_BYTES))
 
     async def _streamed(self, body: bytes, deadline: Deadline) -> Answer:
         began = time.monotonic()

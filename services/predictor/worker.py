@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -35,6 +35,9 @@ from shared.pull import IN_PROGRESS, Puller
 from shared.storage.objects import ObjectMissing, ObjectStoreError
 
 logger = logging.getLogger("assay.predictor")
+
+MOST_TOLD = 1000
+"""Remembered at once; what is forgotten is said again."""
 
 TRIES = 5
 """A job that makes the predictor fail in itself so often is parked: the evidence is against the job."""
@@ -72,6 +75,7 @@ class ModelWorker:
         self._applying = asyncio.Lock()
         self._under_way: dict[str, float] = {}  # acknowledgement subject -> when the server was last told
         self._tasks: set[asyncio.Task[None]] = set()
+        self._told: set[tuple[str, str]] = set()  # evaluation, and how its requests differ
         self.puller = Puller(nc, subjects.JOBS, subjects.model_consumer(endpoint.model.id), self._take)
 
     async def start(self, state: PacingState | None) -> None:
@@ -228,6 +232,7 @@ class ModelWorker:
             if answer:
                 self.tally.answer(ended - began)
                 self.gate.answered()
+                self._tell(job.evaluation, answer.adapted)
                 outcome = Outcome.SCORED if answer.output.strip() else Outcome.NO_ANSWER
                 return _prediction(job, outcome, attempt, started_at, latency_ms, answer=answer)
             assert failure
@@ -242,6 +247,15 @@ class ModelWorker:
             await asyncio.sleep(pause)
             if self._dropped(job):
                 return None
+
+    def _tell(self, evaluation: str, adapted: Sequence[str]) -> None:
+        """How requests differ from what was asked for: once an evaluation."""
+        for text in adapted:
+            if (evaluation, text) not in self._told:
+                if len(self._told) >= MOST_TOLD:
+                    self._told.clear()
+                self._told.add((evaluation, text))
+                self._notes.add(evaluation, text)
 
     async def _enter(self, job: Job) -> Entry:
         if why := self.gate.why:
@@ -339,6 +353,7 @@ def _prediction(
         outcome=outcome,
         output=answer.output if answer else "",
         error=error,
+        reasoning=answer.reasoning if answer else "",
         finish_reason=answer.finish_reason if answer else None,
         usage=answer.usage if answer else None,
         attempts=attempts,

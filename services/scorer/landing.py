@@ -48,6 +48,8 @@ def document_of(prediction: Prediction, scored: Score, landed_at: float) -> Docu
     # Rare, so that a plain result does not carry their names.
     if scored.detail is not None:
         document["detail"] = scored.detail
+    if prediction.reasoning:
+        document["reasoning"] = prediction.reasoning
     if scored.statistics is not None:
         document["statistics"] = scored.statistics
     return document

@@ -109,6 +109,43 @@ async def test_a_refusal_carries_its_status_and_retry_after(stream: bool) -> Non
     assert (caught.value.retryable, caught.value.retry_after) == (True, 3.0)
 
 
+def particular(bodies: list[dict[str, object]]) -> Handler:
+    """An endpoint that takes neither `max_tokens` nor `temperature`, and says so one at a time."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            body = json.loads((await read_request(reader))[1])
+            bodies.append(body)
+            if "max_tokens" in body:
+                said = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+                writer.write(whole({"error": {"message": said}}, b"400 Bad Request"))
+            elif "temperature" in body:
+                writer.write(whole({"error": {"message": "Unsupported value: 'temperature'"}}, b"400 Bad Request"))
+            else:
+                writer.write(whole({"choices": [{"message": {"content": "x"}}]}))
+
+    return handler
+
+
+async def test_what_an_endpoint_does_not_take_is_learned_from_its_refusals() -> None:
+    bodies: list[dict[str, object]] = []
+    job = JOB.model_copy(update={"params": {"temperature": 0.0, "max_tokens": 9}})
+    async with serving(particular(bodies)) as url:
+        model = endpoint(url)
+        first, second = await model.call(job), await model.call(job)
+        plain = await model.call(JOB.model_copy(update={"params": {}}))
+    assert [sorted(body.keys() - {"model", "messages"}) for body in bodies] == [
+        ["max_tokens", "temperature"],
+        ["max_completion_tokens", "temperature"],
+        ["max_completion_tokens"],
+        ["max_completion_tokens"],
+        [],
+    ]
+    assert (first.output, list(first.adapted)) == ("x", list(second.adapted))
+    assert [text.split(" take")[0] for text in first.adapted] == ["the endpoint", "the endpoint does not"]
+    assert list(plain.adapted) == []
+
+
 @pytest.mark.parametrize(
     ("handler", "settings", "message"),
     [
