@@ -208,6 +208,14 @@ class AsyncEvaluations:
         """Calls again only what ended in `infra_error`."""
         return await self._client.send(calls.redrive_evaluation(evaluation))
 
+    async def put_on_leaderboard(self, evaluation: str | int) -> Evaluation:
+        """As `Evaluations.put_on_leaderboard`."""
+        return await self._client.send(calls.put_on_leaderboard(evaluation))
+
+    async def take_off_leaderboard(self, evaluation: str | int) -> None:
+        """As `Evaluations.take_off_leaderboard`."""
+        await self._client.send(calls.take_off_leaderboard(evaluation))
+
     def results(
         self,
         evaluation: str | int,

@@ -276,6 +276,14 @@ def redrive_evaluation(evaluation: str | int) -> Call[Evaluation]:
     return Call("POST", f"/evaluations/{evaluation_id(evaluation)}/redrive", _EVALUATION)
 
 
+def put_on_leaderboard(evaluation: str | int) -> Call[Evaluation]:
+    return Call("POST", f"/evaluations/{evaluation_id(evaluation)}/leaderboard", _EVALUATION)
+
+
+def take_off_leaderboard(evaluation: str | int) -> Call[None]:
+    return Call("DELETE", f"/evaluations/{evaluation_id(evaluation)}/leaderboard", _NOTHING)
+
+
 def list_results(evaluation: str | int, outcome: str | None, correct: bool | None, q: str | None) -> Call[Page[Result]]:
     query = _query(outcome=outcome, correct=correct, q=q, limit=PAGE_SIZE)
     return Call("GET", f"/evaluations/{evaluation_id(evaluation)}/results", _RESULTS, query)

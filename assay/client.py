@@ -219,6 +219,14 @@ class Evaluations:
         """Calls again only what ended in `infra_error`."""
         return self._client.send(calls.redrive_evaluation(evaluation))
 
+    def put_on_leaderboard(self, evaluation: str | int) -> Evaluation:
+        """Where the environment's `submission_rule` is `add` or `add_and_delete`; another one of the model makes room for it."""
+        return self._client.send(calls.put_on_leaderboard(evaluation))
+
+    def take_off_leaderboard(self, evaluation: str | int) -> None:
+        """Where the environment's `submission_rule` is `add_and_delete`."""
+        self._client.send(calls.take_off_leaderboard(evaluation))
+
     def results(
         self,
         evaluation: str | int,

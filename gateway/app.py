@@ -15,7 +15,18 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway import openapi, problems
-from gateway.api import environments, evaluations, events, files, health, models, parked, results, schemas
+from gateway.api import (
+    environments,
+    evaluations,
+    events,
+    files,
+    health,
+    leaderboards,
+    models,
+    parked,
+    results,
+    schemas,
+)
 from gateway.auth import Guard, Keyring, SetupError, check_settings
 from gateway.exchange import Exchange
 from gateway.live import Feed
@@ -89,7 +100,7 @@ def create_app(settings: Settings, keys: Keyring) -> FastAPI:
     app.add_middleware(Exchange, show=errors.show)
     app.include_router(health.router)
     app.include_router(schemas.router)
-    for module in (environments, models, evaluations, results, files, events, parked):
+    for module in (environments, leaderboards, models, evaluations, results, files, events, parked):
         app.include_router(module.router, prefix="/v1")
     app.include_router(events.sockets, prefix="/v1")
     for router in ROUTERS:

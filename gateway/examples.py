@@ -146,6 +146,7 @@ LEADERBOARD: dict[str, Any] = {
     "environment": "word-problems",
     "phase": "dev",
     "version": "9f2c4b7a1d3e",
+    "submission_rule": "all",
     "columns": ENVIRONMENT_DETAIL["columns"],
     "items": [
         {
@@ -163,7 +164,9 @@ LEADERBOARD: dict[str, Any] = {
             "coverage": 1.0,
             "total": 100,
             "finished_at": "2026-01-02T03:05:00Z",
+            "listed_at": None,
             "scores": {"overall_score": 0.26},
+            "intervals": {"overall_score": [0.184, 0.354]},
         }
     ],
     "next": None,

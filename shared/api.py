@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from shared.contracts import ModelSource, ModelStatus, Outcome, Status, Usage, Verdict
-from shared.manifest import Column, Generation
+from shared.manifest import Column, Generation, SubmissionRule
 
 T = TypeVar("T")
 
@@ -107,7 +107,12 @@ class Item(BaseModel):
 
 
 class LeaderboardRow(BaseModel):
-    """`rank` is null for an evaluation of a part of the phase (`limit`) or of an older version; ties share a rank and say `tied`."""
+    """An evaluation on the leaderboard.
+
+    `rank` is 1 + the number of rows that are better beyond doubt, by their 95 % intervals; what cannot be told apart shares one and
+    says `tied`. It is null for an evaluation of a part of the phase (`limit`) or of an older version. `scores` and `intervals` are by
+    column; `listed_at` is when somebody put it there, where the rule asks for that.
+    """
 
     rank: int | None
     tied: bool = False
@@ -123,13 +128,18 @@ class LeaderboardRow(BaseModel):
     coverage: float | None
     total: int
     finished_at: datetime | None
+    listed_at: datetime | None = None
     scores: dict[str, float | None] = {}
+    intervals: dict[str, tuple[float, float]] = {}
 
 
 class LeaderboardAnswer(BaseModel):
+    """`submission_rule` says which of a model's evaluations stand on it; hidden columns are not among `columns`."""
+
     environment: str
     phase: str
     version: str
+    submission_rule: SubmissionRule = "all"
     columns: list[Column]
     items: list[LeaderboardRow]
     next: str | None = None
@@ -322,6 +332,7 @@ class Evaluation(BaseModel):
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    listed_at: datetime | None = None
     progress: Progress
     metrics: dict[str, Any] | None = None
     files: list[File] = []

@@ -480,6 +480,10 @@ SubmissionRule = Literal["all", "add", "add_and_delete", "force_last", "force_be
 taken off again (`add_and_delete`) or not (`add`), one a model; or always its last, or its best by the first column."""
 
 
+BY_HAND: tuple[SubmissionRule, ...] = ("add", "add_and_delete")
+"""The rules by which somebody puts evaluations on the leaderboard."""
+
+
 class Leaderboard(Strict):
     columns: list[Column] = Field(default_factory=lambda: [Column(key="overall_score", title="Score")], min_length=1)
     submission_rule: SubmissionRule = "all"
@@ -489,6 +493,8 @@ class Leaderboard(Strict):
         keys = [column.key for column in self.columns]
         if len(set(keys)) < len(keys):
             raise ValueError("the keys of columns must differ")
+        if all(column.hidden for column in self.columns):
+            raise ValueError("at least one column must not be hidden")
         plain = [column.key for column in self.columns if column.computed is None]
         for column in self.columns:
             for key in column.computed.of if column.computed else ():

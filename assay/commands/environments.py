@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,12 @@ import typer
 from rich.text import Text
 
 from assay.errors import InvalidInput
-from assay.render import NONE, facts, moment, plain, short, table
+from assay.render import NONE, duration, facts, moment, plain, short, table
 from assay.session import FAILED, Json, Session, explain, session
 from shared.api import Environment, Imported, InWords
 from shared.errors import Problem
 from shared.imports import FORMATS
+from shared.phases import state_of
 
 app = typer.Typer(no_args_is_help=True, help="Environments: what models are evaluated on.", rich_markup_mode=None)
 
@@ -184,12 +186,25 @@ def show(ctx: typer.Context, slug: str, as_json: Json = False) -> None:
         )
     )
     _say(found, environment.in_words)
+    now = datetime.now(UTC)
     rows = [
-        (p.name, p.items, moment(p.start), moment(p.end), p.max_submissions or NONE, short(p.description, 60))
+        (
+            p.name,
+            p.items,
+            state_of(p.start, p.end, now),
+            moment(p.start),
+            moment(p.end),
+            p.max_submissions or NONE,
+            p.max_submissions_per_day or NONE,
+            duration(p.execution_time_limit_s),
+            "hidden" if p.hide_targets else "shown",
+            short(p.description, 60),
+        )
         for p in environment.phases
     ]
     found.out.print()
-    found.out.print(table(("Phase", ">Items", "From", "To", ">Quota", "Description"), rows))
+    names = ("Phase", ">Items", "Now", "From", "To", ">Quota", ">A day", ">Time limit", "Targets", "Description")
+    found.out.print(table(names, rows))
     if environment.overview:
         found.out.print()
         found.out.print(Text(plain(environment.overview)))

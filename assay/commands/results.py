@@ -9,6 +9,7 @@ from rich.text import Text
 
 from assay.render import NONE, duration, interval, number, percent, plain, short, standing, table
 from assay.session import Json, session
+from shared.board_csv import csv_of
 from shared.contracts import Outcome
 
 
@@ -73,14 +74,27 @@ def leaderboard(
     ctx: typer.Context,
     environment: str,
     phase: Annotated[str | None, typer.Option(help="Default: the first one.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with the ends of intervals.")] = False,
+    put_on: Annotated[str | None, typer.Option(metavar="N", help="Put evaluation N on it first.")] = None,
+    take_off: Annotated[str | None, typer.Option(metavar="N", help="Take evaluation N off it first.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the leaderboard of an environment's phase; ranks with '=' are ties."""
+    """Show the leaderboard of an environment's phase; ranks with '=' are ties.
+
+    By hand evaluations are put on it and taken off only where the environment's submission_rule asks for that.
+    """
     found = session(ctx, as_json)
     with found.client() as client:
+        if take_off is not None:
+            client.evaluations.take_off_leaderboard(take_off)
+        if put_on is not None:
+            client.evaluations.put_on_leaderboard(put_on)
         answer = client.environments.leaderboard(environment, phase)
     if found.json:
         found.document(answer)
+        return
+    if as_csv:
+        found.out.file.write(csv_of(answer.columns, answer.items))
         return
     columns = [column for column in answer.columns if column.key not in ("accuracy", "coverage")]
     heads = [f">{column.title or column.key}" for column in columns]

@@ -16,13 +16,10 @@ from gateway.lookups import find_environment, phase_of, versions_of
 from gateway.openapi import example, problems
 from gateway.paging import Cursor, Limit, cut, decode, encode, older_than
 from gateway.parts import Parts, PartsOf
-from gateway.ranking import rank
 from gateway.uploads import FIELD, IMPORT_FIELD, Upload, hash_of_bundle, receive, stage, unstage, wrong
-from shared.api import Environment, EnvironmentDetail, Item, LeaderboardAnswer, Page
-from shared.contracts import Status
+from shared.api import Environment, EnvironmentDetail, Item, Page
 from shared.errors import BadRequest, Problem, Unavailable
 from shared.imports import Import, as_sent
-from shared.manifest import Manifest
 from shared.views import environment_detail_view, environment_view
 
 logger = logging.getLogger("assay.gateway")
@@ -227,41 +224,3 @@ async def list_items(
         for row in page
     ]
     return Page(items=items, next=following)
-
-
-@router.get(
-    "/{slug}/leaderboard",
-    summary="Ranked evaluations of a phase",
-    dependencies=[VIEWER],
-    responses={**example(200, "Best first", examples.LEADERBOARD), **problems(404)},
-)
-async def get_leaderboard(
-    slug: str, parts: PartsOf, phase: Phase = None, limit: Limit = 50, cursor: Cursor = None
-) -> LeaderboardAnswer:
-    """Best first by the first column. Evaluations of other versions or of a part of the phase come last, without a rank."""
-    environment = await find_environment(parts.database, slug)
-    name = phase_of(environment, phase)["name"]
-    start = 0 if cursor is None else decode(cursor, int)[0]
-    versions = await versions_of(parts.database, environment["slug"])
-    query = {
-        "environment": {"$in": [f"{environment['slug']}@{entry['version']}" for entry in versions]},
-        "phase": name,
-        "status": Status.COMPLETED,
-    }
-    fields = ("number", "model", "model_name", "version", "limit", "metrics", "progress", "finished_at")
-    evaluations = parts.database["evaluations"].find(query, dict.fromkeys(fields, 1))
-    items = {
-        entry["version"]: found["items"] for entry in versions for found in entry["phases"] if found["name"] == name
-    }
-    columns = Manifest.model_validate(environment["manifest"]).leaderboard.columns
-    rows = rank([row async for row in evaluations], columns, environment["version"], items)
-    page = rows[max(0, start) :][:limit]
-    end = max(0, start) + len(page)
-    return LeaderboardAnswer(
-        environment=environment["slug"],
-        phase=name,
-        version=environment["version"],
-        columns=columns,
-        items=page,
-        next=encode(end) if end < len(rows) else None,
-    )

@@ -1,6 +1,7 @@
 """`/environments/{slug}`: what an environment measures, how it scores, its phases and its evaluations."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -16,6 +17,7 @@ from gateway.parts import Parts, PartsOf
 from gateway.web import markdown
 from gateway.web.render import page
 from shared.contracts import ACTIVE, Status
+from shared.phases import state_of
 from shared.views import environment_detail_view
 
 router = APIRouter(include_in_schema=False)
@@ -91,6 +93,8 @@ async def show_phases(
         request,
         "phases.html",
         **values,
+        state_of=state_of,
+        now=datetime.now(UTC),
         phase=chosen,
         items=items.items,
         next=f"{values['address']}/phases?{urlencode(following)}#items" if items.next else None,

@@ -15,6 +15,7 @@ from gateway.api.evaluations import create_evaluations
 from gateway.api.models import list_models
 from gateway.auth import RUNNER
 from gateway.parts import Parts, PartsOf
+from gateway.quotas import used_up
 from gateway.web import estimate, evaluation_form
 from gateway.web.environment import frame
 from gateway.web.evaluation_form import Given
@@ -76,6 +77,10 @@ async def show(
     models.sort(key=lambda model: model.status is not ModelStatus.RUNNING)
     ids = {model.id for model in models}
     phases = [phase.name for phase in values["environment"].phases]
+    phase = given.texts["phase"] if given.texts["phase"] in phases else phases[0]
+    now = datetime.now(UTC)
+    environment = values["environment"]
+    spent = await used_up(parts.database, environment.slug, environment.phases, models, now)
     return page(
         request,
         "evaluate.html",
@@ -90,8 +95,10 @@ async def show(
         limits=LIMITS,
         edited=None,
         given=given,
-        phase=given.texts["phase"] if given.texts["phase"] in phases else phases[0],
-        now=datetime.now(UTC),
+        phase=phase,
+        now=now,
+        spent=spent,
+        spent_here=spent.get(phase, {}),
         tabs=TABS,
         counts={tab: sum(tab in tabs_of(model) for model in models) for tab in TABS},
         tab=first_tab(source, models, given.models),

@@ -1,11 +1,9 @@
 """`/`: the environments there are, and a bundle to add one."""
 
 import asyncio
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
@@ -13,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.api.environments import list_environments, register
 from gateway.auth import ADMIN
+from gateway.boards import find_best, leaderboard_of
 from gateway.imports import FORM_FIELDS, options_from_form
 from gateway.paging import Cursor
 from gateway.parts import Parts, PartsOf
@@ -21,20 +20,16 @@ from gateway.web import bundles
 from gateway.web.environment import address_of
 from gateway.web.figures import is_rate, shown
 from gateway.web.render import page
-from shared.api import Environment, PhaseInfo
-from shared.contracts import ACTIVE, Status
+from shared.api import Environment
+from shared.contracts import ACTIVE
 from shared.errors import Problem
 from shared.imports import FORMATS
-from shared.manifest import Column, Leaderboard
-from shared.storage.mongo import Database
+from shared.storage.mongo import Database, Document
 
 router = APIRouter(include_in_schema=False)
 
 CARDS = 24
 """On a page."""
-
-_PLAIN_KEY = re.compile(r"[\w-]+")
-"""A metric whose name can stand in a path of MongoDB."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +117,9 @@ async def cards(database: Database, environments: Sequence[Environment]) -> list
     counted = database["evaluations"].aggregate([{"$match": {"slug": {"$in": slugs}}}, {"$group": group}])
     counts = {row["_id"]: row async for row in counted}
     ids = [f"{environment.slug}@{environment.version}" for environment in environments]
-    manifests = database["environments"].find({"_id": {"$in": ids}}, {"slug": 1, "manifest.leaderboard": 1})
-    columns = {
-        row["slug"]: Leaderboard.model_validate(row["manifest"].get("leaderboard", {})).columns[0]
-        async for row in manifests
-    }
-    bests = await asyncio.gather(
-        *(best(database, environment, columns[environment.slug]) for environment in environments)
-    )
+    fields = {"slug": 1, "version": 1, "phases": 1, "manifest.leaderboard": 1}
+    documents = {row["slug"]: row async for row in database["environments"].find({"_id": {"$in": ids}}, fields)}
+    bests = await asyncio.gather(*(best(database, documents[slug]) for slug in slugs))
     return [
         Card(
             environment,
@@ -141,32 +131,12 @@ async def cards(database: Database, environments: Sequence[Environment]) -> list
     ]
 
 
-async def best(database: Database, environment: Environment, column: Column) -> Best | None:
-    """Of the largest phase that has a ranked evaluation: a score on the few items of a trial phase says less."""
-    if not _PLAIN_KEY.fullmatch(column.key):
-        return None
-    for phase in sorted(environment.phases, key=lambda phase: -phase.items):
-        for path in (f"metrics.{column.key}", f"metrics.scores.{column.key}"):
-            found = await database["evaluations"].find_one(
-                _ranked(environment, phase, path),
-                {"model_name": 1, path: 1},
-                sort=[(path, -1 if column.sorting == "desc" else 1), ("number", 1)],
-            )
-            if found is None:
-                continue
-            value: Any = found
-            for part in path.split("."):
-                value = value[part]
-            return Best(shown(value, column), value if is_rate(column.key) else None, found["model_name"], phase.name)
+async def best(database: Database, environment: Document) -> Best | None:
+    """The first row of the leaderboard of the largest phase that has one: a score on the few items of a trial phase says less."""
+    column = next(column for column in leaderboard_of(environment).columns if not column.hidden)
+    for phase in sorted(environment["phases"], key=lambda phase: -phase["items"]):
+        row = await find_best(database, environment, phase["name"])
+        if row is not None:
+            value = row.scores[column.key]
+            return Best(shown(value, column), value if is_rate(column.key) else None, row.model_name, phase["name"])
     return None
-
-
-def _ranked(environment: Environment, phase: PhaseInfo, path: str) -> dict[str, Any]:
-    """What `gateway.ranking` gives a rank: completed, of this version, over the whole phase, with a finite number."""
-    return {
-        "environment": f"{environment.slug}@{environment.version}",
-        "phase": phase.name,
-        "status": Status.COMPLETED,
-        "$or": [{"limit": None}, {"limit": {"$gte": phase.items}}],
-        path: {"$gt": -math.inf, "$lt": math.inf},
-    }

@@ -1,26 +1,46 @@
-"""`/environments/{slug}/leaderboard`: models ranked on a phase, sorted by any column, and chosen for a comparison."""
+"""`/environments/{slug}/leaderboard`: models ranked on a phase, sorted by any column, and chosen for a comparison; where the
+leaderboard's rule asks for that, evaluations are put there and taken off."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from gateway.api.environments import get_leaderboard
+from gateway.api.leaderboards import put_on_leaderboard, take_off_leaderboard
+from gateway.auth import RUNNER
+from gateway.boards import find_board
+from gateway.lookups import find_environment
 from gateway.parts import PartsOf
-from gateway.web.environment import frame
+from gateway.web.environment import address_of, frame
 from gateway.web.figures import is_rate, shown
 from gateway.web.render import page, words
 from shared.api import LeaderboardRow
-from shared.manifest import Column
+from shared.manifest import Column, SubmissionRule
 
 router = APIRouter(include_in_schema=False)
 
 ROWS = 100
 """On a page."""
+
+CANDIDATES = 50
+"""The newest of those that could be put there."""
+
+MOST_FIELDS = 2 * ROWS
+"""Of the form, in which rows are chosen for a comparison too."""
+
+RULES: dict[SubmissionRule, str] = {
+    "all": "Every completed evaluation stands here.",
+    "add": "One evaluation of each model stands here, once somebody puts it here; another one takes its place.",
+    "add_and_delete": (
+        "One evaluation of each model stands here, once somebody puts it here; another one takes its place, "
+        "and it can be taken off."
+    ),
+    "force_last": "The last completed evaluation of each model stands here.",
+    "force_best": "The best evaluation of each model stands here.",
+}
 
 RANK = Column(key="rank", title="Rank", sorting="asc")
 MODEL = Column(key="model_name", title="Model", sorting="asc")
@@ -39,11 +59,13 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """A metric as text; a rate that a bar is drawn of has its `value`, and its `interval` where one is known."""
+    """A metric as text; a rate that a bar is drawn of has its `value`, and its `interval` where one is known. `said` is an interval in
+    words."""
 
     text: str
     value: float | None = None
     interval: tuple[float, float] | None = None
+    said: str | None = None
 
 
 @router.get("/environments/{reference}/leaderboard")
@@ -57,19 +79,19 @@ async def show_leaderboard(
 ) -> Response:
     """`sort` is a column's key, with `-` before it for the highest first; an unknown one is `rank`."""
     values = await frame(parts, reference)
-    answer = await get_leaderboard(reference, parts, phase, limit=sys.maxsize)
-    columns = [RANK, MODEL, *answer.columns, FINISHED]
+    board = await find_board(parts.database, await find_environment(parts.database, reference), phase)
+    columns = [RANK, MODEL, *board.columns, FINISHED]
     key, descending = sort.removeprefix("-"), sort.startswith("-")
     if key not in {column.key for column in columns}:
         key, descending = RANK.key, False
     sort = f"-{key}" if descending else key
-    rows = answer.items if sort == RANK.key else ordered(answer.items, key, descending)
+    rows = board.rows if sort == RANK.key else ordered(board.rows, key, descending)
     shown_rows = rows[start : start + ROWS]
-    drawn = with_bars(answer.columns, answer.items)
+    drawn = with_bars(board.columns, board.rows)
     here = f"{values['address']}/leaderboard"
 
     def address(**asked: str | int) -> str:
-        return f"{here}?{urlencode({'phase': answer.phase, **asked})}"
+        return f"{here}?{urlencode({'phase': board.phase, **asked})}"
 
     heads = [
         Head(
@@ -84,9 +106,14 @@ async def show_leaderboard(
         request,
         "leaderboard.html",
         **values,
-        answer=answer,
+        phase=board.phase,
+        rule=board.leaderboard.submission_rule,
+        rule_words=RULES[board.leaderboard.submission_rule],
+        main=board.columns[0],
+        shown=shown,
+        candidates=board.candidates[:CANDIDATES],
         heads=heads,
-        rows=[(row, [cell(row, column, drawn) for column in answer.columns]) for row in shown_rows],
+        rows=[(row, [cell(row, column, drawn) for column in board.columns]) for row in shown_rows],
         total=len(rows),
         start=start,
         next=address(sort=sort, start=start + ROWS) if start + ROWS < len(rows) else None,
@@ -118,8 +145,8 @@ def following(column: Column, sort: str) -> str:
 
 
 def with_bars(columns: Sequence[Column], rows: Sequence[LeaderboardRow]) -> set[str]:
-    """The keys of columns that get a bar: the one that ranks, if it is a rate, and accuracy where that is another number."""
-    keys = [column.key for column in columns if is_rate(column.key)]
+    """The keys of columns that get a bar: the first one, if it is a rate, and accuracy where that is another number."""
+    keys = [column.key for column in columns if column.computed is None and is_rate(column.key)]
     drawn = {columns[0].key} & set(keys)
     if "accuracy" in keys and any(row.scores.get(columns[0].key) != row.accuracy for row in rows):
         drawn.add("accuracy")
@@ -127,10 +154,21 @@ def with_bars(columns: Sequence[Column], rows: Sequence[LeaderboardRow]) -> set[
 
 
 def cell(row: LeaderboardRow, column: Column, drawn: set[str]) -> Cell:
-    """The known interval is accuracy's, and that of a main metric which is accuracy."""
-    value = row.scores.get(column.key)
+    """A rate with a bar has its interval on that; any other value with an interval has it in words."""
+    value, ends = row.scores.get(column.key), row.intervals.get(column.key)
     text = shown(value, column)
-    if value is None or column.key not in drawn:
-        return Cell(text)
-    is_accuracy = column.key == "accuracy" or (column.key == "overall_score" and value == row.accuracy)
-    return Cell(text, value, row.accuracy_ci95 if is_accuracy else None)
+    if value is None or column.key in drawn:
+        return Cell(text, value, ends)
+    return Cell(text, said=f"{shown(ends[0], column)} to {shown(ends[1], column)}" if ends else None)
+
+
+@router.post("/evaluations/{reference}/leaderboard", dependencies=[RUNNER])
+async def change(reference: str, request: Request, parts: PartsOf) -> Response:
+    """For the buttons, which need no script: `do` is `put_on` or `take_off`."""
+    form = await request.form(max_fields=MOST_FIELDS)
+    ask = take_off_leaderboard if form.get("do") == "take_off" else put_on_leaderboard
+    evaluation = await ask(reference, parts)
+    version = f"{evaluation.environment}@{evaluation.environment_version}"
+    latest = await find_environment(parts.database, evaluation.environment)
+    where = evaluation.environment if latest["version"] == evaluation.environment_version else version
+    return RedirectResponse(f"{address_of(where)}/leaderboard?{urlencode({'phase': evaluation.phase})}", 303)

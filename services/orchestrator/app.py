@@ -53,6 +53,8 @@ async def build() -> FastStream:
     service.command("evaluations.create")(orchestrator.create_evaluations)
     service.command("evaluations.cancel")(orchestrator.cancel)
     service.command("evaluations.redrive")(orchestrator.redrive)
+    service.command("leaderboard.put_on")(orchestrator.put_on_leaderboard)
+    service.command("leaderboard.take_off")(orchestrator.take_off_leaderboard)
     service.command("models.create")(orchestrator.create_model)
     service.command("models.update")(orchestrator.update_model)
     service.command("models.delete")(orchestrator.delete_model)

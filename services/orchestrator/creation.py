@@ -17,7 +17,7 @@ from shared.contracts import Status
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.faults import kill_point
 from shared.manifest import JudgeScoring, Manifest, Phase, Scoring
-from shared.quotas import in_utc
+from shared.phases import in_utc
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
 

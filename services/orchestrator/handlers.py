@@ -11,7 +11,7 @@ from uuid import uuid4
 from nats.aio.msg import Msg
 from pymongo.errors import PyMongoError
 
-from services.orchestrator import creation
+from services.orchestrator import creation, leaderboard
 from services.orchestrator.dispatch import Claim, share, window
 from services.orchestrator.idempotency import Idempotency, derived_id
 from services.orchestrator.models import Models
@@ -104,6 +104,12 @@ class Orchestrator:
         document = await creation.redrive(self._store.database, body["id"])
         self._claim_now.set()
         return evaluation_view(document).model_dump(mode="json")
+
+    async def put_on_leaderboard(self, body: dict[str, Any]) -> Any:
+        return evaluation_view(await leaderboard.put_on(self._store.database, body["id"])).model_dump(mode="json")
+
+    async def take_off_leaderboard(self, body: dict[str, Any]) -> Any:
+        return evaluation_view(await leaderboard.take_off(self._store.database, body["id"])).model_dump(mode="json")
 
     async def _until_closed(self, evaluation_id: str) -> None:
         """One that has just completed is closed a moment later."""

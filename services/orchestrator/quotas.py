@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 
 from shared.errors import Conflict
 from shared.manifest import Phase
-from shared.quotas import COUNTED_BY, counts, refusal, standing
+from shared.phases import COUNTED_BY, counts, refusal, standing
 from shared.storage.mongo import Database, Document
 
 RESERVED_FOR = timedelta(minutes=10)

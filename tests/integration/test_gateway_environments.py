@@ -10,10 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.boards import find_best
+from gateway.lookups import find_environment
 from shared.errors import Conflict, Invalid
 from shared.imports import FORMATS
 from shared.manifest import json_schema
 from shared.settings import Settings
+from shared.views import evaluation_view
 from tests.integration.test_gateway_api import WHEN, RunningGateway, good, pages, problem
 
 REGISTERED = {
@@ -101,9 +104,9 @@ async def test_a_leaderboard_of_completed_evaluations(gateway: RunningGateway) -
     await gateway.add_evaluation(7, phase="test", metrics={"overall_score": 0.2})
     rows = await pages(gateway, "/v1/environments/sums/leaderboard")
     assert [(row["number"], row["rank"], row["tied"]) for row in rows] == [
-        (2, 1, False),
-        (1, 2, True),
-        (3, 2, True),
+        (2, 1, True),
+        (1, 1, True),  # its interval reaches beyond 0.6
+        (3, 2, False),
         (4, None, False),
         (5, None, False),
     ]
@@ -113,6 +116,86 @@ async def test_a_leaderboard_of_completed_evaluations(gateway: RunningGateway) -
     assert (answer["phase"], answer["version"], answer["next"]) == ("test", "0a1b", None)
     assert [row["number"] for row in answer["items"]] == [7]
     assert answer["columns"][0]["key"] == "overall_score"
+    assert answer["submission_rule"] == "all"
+
+
+COLUMNS = [
+    {"key": "mean", "computed": {"operation": "avg", "of": ["accuracy", "f1"]}},
+    {"key": "accuracy"},
+    {"key": "f1", "hidden": True},
+]
+
+
+async def add_board(gateway: RunningGateway, rule: str) -> None:
+    await gateway.add_environment()
+    leaderboard = {"submission_rule": rule, "columns": COLUMNS}
+    await gateway.database["environments"].update_one({}, {"$set": {"manifest.leaderboard": leaderboard}})
+
+
+async def test_columns_of_a_leaderboard_and_its_csv(gateway: RunningGateway) -> None:
+    await add_board(gateway, "force_best")
+    for number, model, accuracy, f1 in (
+        (1, "m1", 0.5, 0.1),
+        (2, "m1", 0.25, 0.75),
+        (3, "m2", 1.0, None),
+        (4, "m3", 0.1, 0.3),
+    ):
+        intervals = {"accuracy": [accuracy / 2, accuracy], "scores": {"f1": [0.0, 1.0]}}
+        metrics = {"accuracy": accuracy, "scores": {"f1": f1}, "intervals": intervals}
+        await gateway.add_evaluation(number, model=model, model_name=f"={model}", metrics=metrics)
+    answer = good(await gateway.http.get("/v1/environments/sums/leaderboard"))
+    assert [(column["key"], column["hidden"]) for column in answer["columns"]] == [("mean", False), ("accuracy", False)]
+    assert answer["submission_rule"] == "force_best"
+    assert [(row["number"], row["rank"], row["scores"]) for row in answer["items"]] == [
+        (2, 1, {"mean": 0.5, "accuracy": 0.25}),
+        (4, 2, {"mean": 0.2, "accuracy": 0.1}),
+    ]
+    assert answer["items"][0]["intervals"] == {"accuracy": [0.125, 0.25]}
+    by_format = await gateway.http.get("/v1/environments/sums/leaderboard?format=csv&limit=1")
+    by_header = await gateway.http.get("/v1/environments/sums/leaderboard", headers={"Accept": "text/csv"})
+    assert by_format.text == by_header.text
+    assert by_format.headers["content-type"] == "text/csv; charset=utf-8"
+    assert by_format.headers["content-disposition"] == 'attachment; filename="sums-dev-leaderboard.csv"'
+    heads, first, second = by_format.text.splitlines()
+    assert heads.startswith("rank,tied,model_name,model,evaluation,mean,accuracy,accuracy_low,accuracy_high,coverage,")
+    assert first.startswith("1,false,'=m1,m1,2,0.5,0.25,0.125,0.25,")
+    assert second.startswith("2,false,'=m3,m3,4,0.2,0.1,")
+    problem(await gateway.http.get("/v1/environments/sums/leaderboard?format=xml"), 422)
+    problem(await gateway.http.get("/v1/environments/sums/leaderboard?format=csv&phase=final"), 422)
+
+
+async def test_the_hub_shows_the_first_row_whatever_the_rule(gateway: RunningGateway) -> None:
+    await add_board(gateway, "force_last")
+    for number, accuracy in ((1, 0.9), (2, 0.3)):
+        await gateway.add_evaluation(number, metrics={"accuracy": accuracy, "scores": {"f1": accuracy}})
+    environment = await find_environment(gateway.database, "sums")
+    for rule, first in (("force_last", 2), ("force_best", 1), ("all", 1), ("add", None)):
+        environment["manifest"]["leaderboard"]["submission_rule"] = rule
+        for columns in (COLUMNS, COLUMNS[1:]):
+            environment["manifest"]["leaderboard"]["columns"] = columns
+            row = await find_best(gateway.database, environment, "dev")
+            assert (row.number if row else None) == first, (rule, columns)
+    assert await find_best(gateway.database, environment, "test") is None
+
+
+async def test_a_leaderboard_is_changed_by_the_orchestrator(gateway: RunningGateway) -> None:
+    await add_board(gateway, "add_and_delete")
+    first = await gateway.add_evaluation(1, listed_at=WHEN)
+    second = await gateway.add_evaluation(2, model="m2")
+    document = await gateway.database["evaluations"].find_one({"_id": second})
+    view = evaluation_view(document or {}).model_dump(mode="json")
+    async with gateway.owner("orchestrator.leaderboard.put_on", lambda _: view) as asked:
+        assert good(await gateway.http.post("/v1/evaluations/2/leaderboard"))["number"] == 2
+        assert asked == [{"id": second}]
+        sent = await gateway.http.post("/evaluations/2/leaderboard", data={"do": "put_on"})
+        assert (sent.status_code, sent.headers["location"]) == (303, "/environments/sums/leaderboard?phase=dev")
+    async with gateway.owner("orchestrator.leaderboard.take_off", lambda _: view) as asked:
+        good(await gateway.http.delete(f"/v1/evaluations/{first}/leaderboard"))
+        assert asked == [{"id": first}]
+    problem(await gateway.http.post("/v1/evaluations/99/leaderboard"), 404)
+    page = (await gateway.http.get("/environments/sums/leaderboard")).text
+    assert 'formaction="/evaluations/1/leaderboard"' in page
+    assert 'formaction="/evaluations/2/leaderboard"' not in page  # without the first column it could not be ranked
 
 
 # Uploads

@@ -17,6 +17,8 @@ const run = document.getElementById("run"); // not there for who may only look
 const models = new Map(given("known-models").map((model) => [model.id, model]));
 const basis = given("estimate-basis");
 
+const usedUp = given("used-up"); // by phase and model: why nothing more can be started
+
 const chosen = () => [...list.querySelectorAll("input:checked")].map(({ value }) => models.get(value));
 const cards = () => new Map([...list.children].map((card) => [card.dataset.model, card]));
 const source = () => form.elements.source.value;
@@ -24,7 +26,22 @@ const source = () => form.elements.source.value;
 /** Where a model is shown: under its source, and under Running while it is live. As `tabs_of` in gateway/web/evaluate.py. */
 const tabsOf = ({ source: own, status }) => (status === "running" && own !== "running" ? [own, "running"] : [own]);
 
+/** A model that has used up its evaluations in the phase cannot be chosen. */
+function markUsedUp() {
+  const here = usedUp[form.elements.phase.value] ?? {};
+  for (const card of list.children) {
+    const why = here[card.dataset.model];
+    const box = card.querySelector("input");
+    box.disabled = Boolean(why);
+    if (why) box.checked = false;
+    const note = card.querySelector(".choice-spent");
+    note.hidden = !why;
+    note.firstElementChild.textContent = visible(why ?? "");
+  }
+}
+
 function update() {
+  markUsedUp();
   const selected = chosen();
   if (run) {
     run.disabled = selected.length === 0;

@@ -8,7 +8,7 @@ import pytest
 from gateway.web.bundles import Wrong, place
 from gateway.web.environment import item_address
 from gateway.web.figures import shown
-from gateway.web.leaderboard import cell, following, ordered, with_bars
+from gateway.web.leaderboard import Cell, cell, following, ordered, with_bars
 from gateway.web.render import templates
 from shared.api import Item, LeaderboardRow
 from shared.manifest import Column
@@ -77,15 +77,17 @@ def test_a_click_asks_for_the_better_first_and_then_the_other_way_round() -> Non
     assert following(DURATION, "duration_s") == "-duration_s"
 
 
-def test_the_known_interval_is_that_of_accuracy() -> None:
+def test_a_rate_has_a_bar_with_its_interval_and_another_value_has_it_in_words() -> None:
     same, apart = row(1, 0.5), row(2, 0.7, 0.5)
     assert with_bars([SCORE, ACCURACY, DURATION], [same]) == {"overall_score"}
     assert with_bars([SCORE, ACCURACY, DURATION], [apart]) == {"overall_score", "accuracy"}
     assert with_bars([DURATION, SCORE], [same]) == set()
     drawn = {"overall_score", "accuracy"}
-    assert cell(same, SCORE, drawn).interval == (0.1, 0.9)
-    assert cell(apart, SCORE, drawn).interval is None
-    assert cell(apart, ACCURACY, drawn).interval == (0.1, 0.9)
+    same.intervals = {"accuracy": (0.1, 0.9), "duration_s": (1.0, 2.5)}
+    same.scores["duration_s"] = 2.0
+    assert cell(same, ACCURACY, drawn) == Cell("50.00%", 0.5, (0.1, 0.9))
+    assert cell(same, SCORE, drawn) == Cell("50.00%", 0.5, None)
+    assert cell(same, DURATION, drawn) == Cell("2.0", said="1.0 to 2.5")
     assert cell(row(3, None), SCORE, drawn).text == "\u2014"
 
 

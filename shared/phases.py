@@ -1,4 +1,4 @@
-"""How many evaluations a model may still have in a phase. Pure: the orchestrator refuses by it, the gateway shows it.
+"""When a phase is open, and how many evaluations a model may still have in it. Pure: the orchestrator refuses by it, others show it.
 
 An evaluation counts on the day (UTC) on which it was asked for, over all versions of its environment, from then on and whatever
 becomes of it; but one that failed or was cancelled before it ran, so before its first call, does not.
@@ -76,3 +76,21 @@ def refusal(phase: Quota, found: Standing, model_name: str) -> str | None:
 
 def in_utc(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def state_of(start: datetime | None, end: datetime | None, now: datetime) -> str:
+    """`open`, `open, closes in 3 days`, `opens in 2 hours` or `closed`."""
+    if start is not None and now < start:
+        return f"opens in {_span(start - now)}"
+    if end is None:
+        return "open"
+    return f"open, closes in {_span(end - now)}" if now < end else "closed"
+
+
+def _span(span: timedelta) -> str:
+    """In the largest unit of which there is at least one, rounded down; below a minute that."""
+    for unit, seconds in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count = int(span.total_seconds() // seconds)
+        if count:
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return "a minute"

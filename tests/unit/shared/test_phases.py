@@ -1,4 +1,4 @@
-"""How many evaluations a model may still have."""
+"""When a phase is open, and how many evaluations a model may still have in it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from shared.contracts import Status
 from shared.manifest import Phase
-from shared.quotas import Standing, counts, refusal, standing
+from shared.phases import Standing, counts, refusal, standing, state_of
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 1, 3, tzinfo=UTC)
@@ -69,3 +69,22 @@ def test_tomorrow_is_of_no_use_to_a_phase_that_closes_before() -> None:
 
 def test_a_quota_that_was_lowered_below_what_is_used_leaves_none() -> None:
     assert standing(phase(max_submissions=1), [NOON, NOON], NOON).left == 0
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "state"),
+    [
+        (None, None, "open"),
+        (-5, None, "open"),
+        (0, 3 * 86400 + 5, "open, closes in 3 days"),
+        (None, 86400, "open, closes in 1 day"),
+        (7300, None, "opens in 2 hours"),
+        (61, 100, "opens in 1 minute"),
+        (1, 100, "opens in a minute"),
+        (None, 0, "closed"),
+        (-10, -5, "closed"),
+    ],
+)
+def test_what_is_said_of_a_phase(start_s: float | None, end_s: float | None, state: str) -> None:
+    start, end = (None if s is None else NOON + timedelta(seconds=s) for s in (start_s, end_s))
+    assert state_of(start, end, NOON) == state
