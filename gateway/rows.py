@@ -41,7 +41,7 @@ class Filter:
         if self.outcomes:
             conditions["outcome"] = {"$in": [str(outcome) for outcome in self.outcomes]}
         if self.correct is not None:
-            conditions["correct"] = True if self.correct else {"$ne": True}
+            conditions["correct"] = self.correct
         return conditions
 
 

@@ -352,7 +352,10 @@ class SampleRow(BaseModel):
 
 
 class Result(BaseModel):
-    """One test case. With several samples `prediction`, `output` and `correct` are sample 0's, `scores` are means."""
+    """One test case. With several samples `prediction`, `output` and `correct` are sample 0's, `scores` are means.
+
+    `correct` is null where a scoring program scores all answers together, and the item has no target to compare this one with.
+    """
 
     item_id: str
     sample: int = 0
@@ -361,7 +364,7 @@ class Result(BaseModel):
     target: str | None
     prediction: str | None = None
     output: str = ""
-    correct: bool = False
+    correct: bool | None = None
     scores: dict[str, float] = {}
     outcome: Outcome
     error: str | None = None

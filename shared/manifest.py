@@ -128,6 +128,11 @@ class Scored(Strict):
         return "inline"
 
     @property
+    def for_items(self) -> "Scored":
+        """What each answer is scored with by itself."""
+        return self
+
+    @property
     def item_columns(self) -> tuple[str, ...]:
         """Columns of an item that its scorer needs beside the target; they travel with each sample as `hints`."""
         return ()
@@ -379,14 +384,16 @@ class ProgramScoring(Scored):
     """A scoring program of the bundle, run in the sandbox when all predictions are there: Codabench's contract.
 
     `program` is its folder (or zip), with `metadata.yaml` or `metadata`; `reference` the folder (or zip) that it finds in `input/ref`.
-    `files` also gives it a file an item in `input/res`. `item_scorer` compares each answer with its target beforehand, for the list of
-    test cases; the scores are the program's. `image` is the container image that the program was made for: it is not used, and is
-    named where the program misses a package.
+    `files` also gives it a file an item in `input/res`. `item_scorer` scores each answer beforehand, for the list of test cases, and
+    without it an answer is correct where it is the item's target, if that has one; the scores are the program's. `image`
+    is the container image that the program was made for: it is not used, and is named where the program misses a package.
     """
 
+    # A manifest may leave `scorer` out: `program` says it.
+    model_config = ConfigDict(extra="forbid", json_schema_extra=lambda schema: schema["required"].remove("scorer"))
     needs_target: ClassVar[bool] = False
 
-    scorer: Literal["program"] = "program"
+    scorer: Literal["program"]
     program: str = Field(min_length=1)
     reference: str | None = Field(default=None, min_length=1)
     image: str | None = None
@@ -396,8 +403,8 @@ class ProgramScoring(Scored):
     memory_mb: int = Field(default=2048, ge=64, le=65_536)
 
     @property
-    def item_columns(self) -> tuple[str, ...]:
-        return () if self.item_scorer is None else self.item_scorer.item_columns
+    def for_items(self) -> Scored:
+        return self if self.item_scorer is None else self.item_scorer
 
     @property
     def lane(self) -> Lane:

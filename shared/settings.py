@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """bubblewrap's program; unset: the one on PATH."""
     program_python: Path | None = None
     """The Python that they get, with the packages that it has; unset: the scorer's own."""
+    programs_at_once: int = Field(default=2, ge=1, le=64)
+    """Scoring programs that one scorer runs at a time; each may take the memory that its environment allows."""
 
     # The scorer
     scorer_processes: int = Field(default=0, ge=0, le=256)

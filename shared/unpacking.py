@@ -32,10 +32,10 @@ _BROKEN = (zipfile.BadZipFile, struct.error, zlib.error, EOFError, ValueError, O
 class ArchiveLimits:
     """Bytes are unpacked bytes; `max_ratio` is unpacked to packed bytes of one file."""
 
-    max_total_bytes: int
-    max_file_bytes: int
-    max_entries: int
-    max_ratio: float
+    max_total_bytes: int = 4 * 1024**3
+    max_file_bytes: int = 4 * 1024**3
+    max_entries: int = 10_000
+    max_ratio: float = 300
 
 
 def extract(

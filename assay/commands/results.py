@@ -35,7 +35,7 @@ def results(
     cells = [
         (
             row.item_id,
-            "yes" if row.correct else "no",
+            NONE if row.correct is None else "yes" if row.correct else "no",
             row.outcome.value,
             short(row.target, 24) if row.target is not None else NONE,
             short(row.prediction, 24) if row.prediction is not None else NONE,

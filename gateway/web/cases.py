@@ -159,6 +159,8 @@ def state(first: Result | SampleRow, samples: list[SampleRow] | None) -> tuple[s
     """How a row or a sample is marked: a class, a sign, words. Of several samples it says how many are correct."""
     if samples is None or len(samples) < 2:
         if first.outcome == Outcome.SCORED:
+            if first.correct is None:
+                return "open", "\u2013", OUTCOMES[Outcome.SCORED]
             return ("hit", "\u2713", "Correct") if first.correct else ("miss", "\u2715", "Wrong")
         kind = "open" if first.outcome == Outcome.INFRA_ERROR else "miss"
         return kind, "\u2013" if kind == "open" else "\u2715", OUTCOMES[first.outcome]
@@ -166,6 +168,8 @@ def state(first: Result | SampleRow, samples: list[SampleRow] | None) -> tuple[s
     hits = sum(bool(sample.correct) for sample in called)
     if not called:
         return "open", "\u2013", OUTCOMES[Outcome.INFRA_ERROR]
+    if any(sample.correct is None for sample in called):
+        return "open", "\u2013", f"{len(called)} answers"
     kind = "hit" if hits == len(called) else "miss"
     return kind, "\u2713" if kind == "hit" else "\u25d0" if hits else "\u2715", f"{hits} of {len(called)} correct"
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import shutil
+import zipfile
 from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +53,8 @@ class Building:
                 raise AssayError(f"{step.evaluation} is said to be scored, and its scores are not there")
             with workspace("artifacts") as folder:
                 paths = await self._write_files(folder, evaluation, scores["metrics"])
+                if program := scores.get("output"):
+                    paths |= await self._program_files(folder, program, paths)
                 files = await self._store_all(step, paths)
             await self._record(step, "files", files)
             kill_point("artifacts.recorded")
@@ -108,6 +112,21 @@ class Building:
         output = folder / "scoring_output.zip"
         write_scoring_output(output, metrics)
         return {**paths, "scoring_output.zip": output}
+
+    async def _program_files(self, folder: Path, program: Document, ours: Mapping[str, Path]) -> dict[str, Path]:
+        """What a scoring program left takes the place of ours: `{key, report, dataset}`, as the scorer has checked and packed it.
+
+        The scorer has put the archive where it is served from, and it is stored again as it is.
+        """
+        archive = folder / "program_output.zip"
+        await self._objects.get_file(program["key"], archive)
+        paths = {"scoring_output.zip": archive}
+        for name in ("detailed_results.html", "dataset.jsonl"):
+            entry = program["report" if name == "detailed_results.html" else "dataset"]
+            if entry is not None and name in ours:
+                paths[name] = folder / f"program_{name}"
+                await asyncio.to_thread(_unpack, archive, entry, paths[name])
+        return paths
 
     def _items(self, evaluation: Document, projection: Document):  # type: ignore[no-untyped-def]  # Motor's cursor has no public type
         query = {
@@ -183,6 +202,11 @@ class Building:
 
 def _id(step: Step, kind: str) -> str:
     return f"{step.evaluation}:{step.round}:{kind}"
+
+
+def _unpack(archive: Path, entry: str, target: Path) -> None:
+    with zipfile.ZipFile(archive) as source, source.open(entry) as packed, target.open("wb") as file:
+        shutil.copyfileobj(packed, file)
 
 
 def _add(writer: FileSetWriter, batch: list[Row]) -> None:

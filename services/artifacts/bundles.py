@@ -38,7 +38,7 @@ from shared.manifest import (
     Phase,
     ProgramScoring,
     Prompt,
-    Scoring,
+    Scored,
     WithReferences,
 )
 from shared.rendering import Source, TemplateError, Templates
@@ -164,7 +164,7 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _hint(scoring: Scoring, column: str) -> Callable[[Any], Any]:
+def _hint(scoring: Scored, column: str) -> Callable[[Any], Any]:
     """How a column that the scorer needs is read."""
     if isinstance(scoring, ChoiceScoring):
         return choices_of
@@ -267,7 +267,7 @@ class _PhaseItems:
     def read(self, row: Row) -> bytes | None:
         """The item as a line of JSON; None where something is wrong with it, which is then noted."""
         index, self.count = self.count, self.count + 1
-        fields, scoring = self.phase.fields, self.reading.manifest.scoring
+        fields, scoring = self.phase.fields, self.reading.manifest.scoring.for_items
         item_id = str(index + 1) if fields.id is None else self._id(row, fields.id)
         text = self._column(row, fields.input, "fields.input", input_text)
         if scoring.needs_target or row.values.get(fields.target) is not None:

@@ -88,9 +88,9 @@ def first_miss(results: Sequence[Record]) -> Record | None:
     """The first sample that was called and is not correct.
 
     `no_answer` and `model_error` are misses: the model was asked and gave nothing. `infra_error` is not: it was never
-    answered, and nothing is known of what the model would have said.
+    answered, and nothing is known of what the model would have said. Nor is one of which nothing is claimed.
     """
-    return next((each for each in results if each["outcome"] != Outcome.INFRA_ERROR and not each["correct"]), None)
+    return next((each for each in results if each["outcome"] != Outcome.INFRA_ERROR and each["correct"] is False), None)
 
 
 class RowWriter(Protocol):

@@ -27,6 +27,7 @@ _BLANKS = re.compile(r"\s+")
 _STATES = {
     "correct": ("hit", "\u2713", "Correct"),
     "wrong": ("miss", "\u2715", "Wrong"),
+    "unclaimed": ("open", "\u2013", "Answered"),
     Outcome.NO_ANSWER: ("miss", "\u2715", "No answer"),
     Outcome.MODEL_ERROR: ("miss", "\u2715", "Model error"),
     Outcome.INFRA_ERROR: ("open", "\u2013", "Not answered"),
@@ -44,6 +45,8 @@ def case_view(item: Record, results: Sequence[Record]) -> dict[str, Any]:
         kind = "open" if not called else "hit" if hits == len(called) else "miss"
         glyph = {"open": "\u2013", "hit": "\u2713"}.get(kind, "\u25d0" if hits else "\u2715")
         label = f"{hits} of {len(called)} correct" if called else "Not answered"
+        if any(result["correct"] is None for result in called):
+            kind, glyph, label = "open", "\u2013", f"{len(called)} answers"
     tokens = [(result["usage"] or {}).get("total_tokens") for result in results]
     latencies = [result["latency_ms"] for result in results if result["latency_ms"] is not None]
     return {
@@ -91,6 +94,8 @@ def _sample_view(result: Record) -> dict[str, Any]:
 def _state(result: Record) -> str:
     if result["outcome"] != Outcome.SCORED:
         return str(result["outcome"])
+    if result["correct"] is None:
+        return "unclaimed"
     return "correct" if result["correct"] else "wrong"
 
 

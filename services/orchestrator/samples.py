@@ -41,7 +41,8 @@ class Jobs:
             "round": self._round,
             "dispatch": dispatch,
             "params": evaluation["params"],
-            "scoring": evaluation["scoring"],
+            # A program scores later; until then each answer has its own scorer, if it has one.
+            "scoring": evaluation["scoring"].get("item_scorer") or evaluation["scoring"],
         }
         self._judge = evaluation.get("judge")
         if self._judge:

@@ -7,6 +7,10 @@ from faststream import FastStream
 
 from services.scorer.handlers import Scorer
 from services.scorer.lane import Way
+from services.scorer.programs.run import Programs
+from services.scorer.programs.turns import Turns
+from services.scorer.rounds import Rounds
+from services.scorer.sandbox import Sandbox
 from services.scorer.targets import Targets
 from services.scorer.workers import Workers
 from shared import subjects
@@ -16,11 +20,14 @@ from shared.settings import load_settings
 from shared.steps import on_step
 from shared.storage import mongo
 from shared.storage.objects import Objects
+from shared.unpacking import ArchiveLimits
+from shared.workspace import sweep
 
 
 async def build() -> FastStream:
     settings = load_settings()
     set_up_logging(settings, "scorer")
+    sweep()
     service = Service("scorer", settings)
     await service.connect()
     client = mongo.connect(settings)
@@ -36,8 +43,12 @@ async def build() -> FastStream:
     ways = {"process": Way(workers.score, at_once=4 * workers.count)}
     large = LargeMessages(service.nc, objects, settings.message_max_bytes)
     scorer = Scorer(service, database, large, ways)
+    # A sandbox for programs alone: other code is run for a moment, and does not wait for what may take hours.
+    sandbox = Sandbox.of(settings)
+    programs = Programs(service, database, objects, sandbox, ArchiveLimits(settings.max_unpacked_bytes))
+    rounds = Rounds(service, database, programs, Turns(service, database, settings.programs_at_once))
     service.command("targets.check")(Targets(workers).check)
-    on_step(service, subjects.SCORER_LANDED, "landed", scorer.all_landed, scorer.refuse)
+    on_step(service, subjects.SCORER_LANDED, "landed", rounds.all_landed, rounds.refuse)
     service.hooks = [scorer.reconnected]
 
     app = FastStream(service.broker, logger=None)
@@ -53,6 +64,7 @@ async def build() -> FastStream:
         await scorer.stop()
         await service.stop_background()
         await workers.stop()
+        sandbox.close()
         client.close()
         await objects.aclose()
 

@@ -11,11 +11,10 @@ from pymongo.errors import PyMongoError
 
 from services.scorer.landing import document_of, land, result
 from services.scorer.lane import Lane, Way
-from services.scorer.metrics import Metrics
-from services.scorer.scorers import main_metric, wrong
+from services.scorer.scorers import wrong
 from services.scorer.workers import ScorerFailed
 from shared import subjects
-from shared.contracts import Landed, Outcome, Prediction, Step
+from shared.contracts import Landed, Outcome, Prediction
 from shared.errors import AssayError
 from shared.faults import kill_point
 from shared.large import LargeMessages
@@ -38,9 +37,6 @@ LINGER_S = 0.025
 
 AGAIN_S = 1.0
 """Pause where something is away that a score needs, so that what is delivered again does not spin."""
-
-READ_BATCH = 2000
-"""Results read at once for the metrics: Motor's hop to its thread costs more than a row."""
 
 
 class Unscorable(AssayError):
@@ -215,46 +211,6 @@ class Scorer:
                 for message in messages:
                     await self._service.nc.publish(message.reply, IN_PROGRESS)
                 await asyncio.sleep(0.5)
-
-    async def all_landed(self, step: Step) -> None:
-        """LIFECYCLE `landed`: compute the round's metrics, store them, and pass the evaluation on to artifacts."""
-        scores_id = f"{step.evaluation}:{step.round}"
-        if not await self._database["scores"].find_one({"_id": scores_id}, {"_id": 1}):
-            evaluation = await self._database["evaluations"].find_one({"_id": step.evaluation})
-            if evaluation is None:
-                logger.error("evaluation %s is to be scored, and is not there", step.evaluation)
-                return
-            metrics = await self._metrics(evaluation)
-            await self._database["scores"].replace_one(
-                {"_id": scores_id},
-                {"evaluation": step.evaluation, "round": step.round, "metrics": metrics},
-                upsert=True,
-            )
-        kill_point("scorer.scored")
-        await self._service.js.publish(
-            subjects.lifecycle(step.evaluation, "scored"),
-            step.model_dump_json().encode(),
-            timeout=5,
-            headers={"Nats-Msg-Id": f"{scores_id}:scored"},
-        )
-
-    async def refuse(self, step: Step, error: str) -> None:
-        """The metrics cannot be computed, however often one tries: the evaluation fails with the reason."""
-        await self._database["scores"].replace_one(
-            {"_id": f"{step.evaluation}:{step.round}"},
-            {"evaluation": step.evaluation, "round": step.round, "error": error},
-            upsert=True,
-        )
-
-    async def _metrics(self, evaluation: Document) -> Document:
-        metrics = Metrics(evaluation["progress"]["total"])
-        cursor = self._database["results"].find({"evaluation": evaluation["_id"]}, {"output": 0, "error": 0})
-        cursor.sort([("index", 1), ("sample", 1)]).batch_size(READ_BATCH)
-        while batch := await cursor.to_list(READ_BATCH):
-            for document in batch:
-                metrics.add(document)
-        scoring: Scoring = _SCORING.validate_python(evaluation["scoring"])
-        return metrics.finish(main_metric(scoring))
 
 
 def _result(body: bytes, now: float) -> Document:

@@ -33,7 +33,7 @@ def document_of(prediction: Prediction, scored: Score, landed_at: float) -> Docu
         "target": scored.target,
         "prediction": scored.prediction if counts else None,
         "output": prediction.output,
-        "correct": counts and scored.correct,
+        "correct": scored.correct if counts or scored.correct is None else False,
         "scores": scored.scores if counts else {},
         "outcome": prediction.outcome.value,
         "error": prediction.error,
@@ -86,7 +86,7 @@ def _hints(new: list[Document]) -> list[Landed]:
     for document in new:
         key = (document["evaluation"], document["round"])
         outcomes[key][Outcome(document["outcome"])] += 1
-        correct[key] += document["correct"]
+        correct[key] += bool(document["correct"])
     return [
         Landed(evaluation=evaluation, round=round_, outcomes=dict(counts), correct=correct[evaluation, round_])
         for (evaluation, round_), counts in outcomes.items()

@@ -28,6 +28,9 @@ With `total` = all samples and `called` = `total` - `infra_error`:
 - `judge`, where a model judges: `asked` = questions to it, `unread` = answers of which no verdict could be read, its `tokens`, `attempts` and
   `latency_ms` as above. They are in none of the figures of the evaluated model.
 
+- Where of a called result nothing is claimed (`correct` is None: a program scores, and the item has no target), `accuracy` and
+  `exact_match` are null, with all that belongs to them.
+
 Rates are fractions, null where nothing was called; no value is rounded. Counts are exact integers, and sums of floats go through
 `math.fsum`, so that the same results give the same bits.
 """
@@ -60,6 +63,7 @@ class Metrics:
         self._tokens = _Tokens()
         self._attempts = 0
         self._retries = 0
+        self._claims = True
         self._first_start: float | None = None
         self._last_landing: float | None = None
         self._last: tuple[int, int] = (-1, -1)
@@ -86,6 +90,7 @@ class Metrics:
             if (value := result.get(name)) is not None:
                 column.append(value)
         self._clusters.add(result["index"])
+        self._claims = self._claims and result["correct"] is not None
         if outcome == "scored":
             self._add_scores(result)
 
@@ -162,7 +167,7 @@ class Metrics:
             }
             bounds["overall_score"] = (bounds | score_bounds).get(main_metric, [0.0, infra / self._total])
             metrics["bounds"] = bounds | {"scores": score_bounds}
-        return metrics
+        return metrics if self._claims else _without_claims(metrics)
 
     def _interval(self, column: str, mean: Rate) -> Interval:
         """Of a rate or, as `scores.<name>`, of a score."""
@@ -294,6 +299,12 @@ def wilson(rate: float, n: float) -> list[float]:
     centre = (rate + Z95**2 / (2 * n)) / scale
     half = Z95 * sqrt(rate * (1 - rate) / n + Z95**2 / (4 * n * n)) / scale
     return [0.0 if rate == 0 else max(0.0, centre - half), 1.0 if rate == 1 else min(1.0, centre + half)]
+
+
+def _without_claims(metrics: dict[str, Any]) -> dict[str, Any]:
+    unknown: dict[str, Any] = dict.fromkeys(("accuracy", "exact_match"))
+    known: dict[str, Any] = {kind: {**metrics[kind], **unknown} for kind in ("intervals", "bounds") if kind in metrics}
+    return {**metrics, **unknown, "overall_score": None, "accuracy_stderr": None, "accuracy_ci95": None, **known}
 
 
 def _rate(part: float, whole: int) -> Rate:

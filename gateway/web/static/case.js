@@ -7,12 +7,14 @@ const OUTCOMES = { scored: "Answered", no_answer: "No answer", model_error: "Mod
 /** How a row or a sample ended: `[class, sign, words]`; of several samples it says how many are correct. */
 export function state(first, samples) {
   if (!samples || samples.length < 2) {
+    if (first.outcome === "scored" && first.correct == null) return ["open", "\u2013", OUTCOMES.scored];
     if (first.outcome === "scored") return first.correct ? ["hit", "\u2713", "Correct"] : ["miss", "\u2715", "Wrong"];
     return first.outcome === "infra_error" ? ["open", "\u2013", OUTCOMES.infra_error] : ["miss", "\u2715", OUTCOMES[first.outcome]];
   }
   const called = samples.filter(({ outcome }) => outcome !== "infra_error");
   const hits = called.filter(({ correct }) => correct).length;
   if (!called.length) return ["open", "\u2013", OUTCOMES.infra_error];
+  if (called.some(({ correct }) => correct == null)) return ["open", "\u2013", `${called.length} answers`];
   if (hits === called.length) return ["hit", "\u2713", `${hits} of ${called.length} correct`];
   return ["miss", hits ? "\u25d0" : "\u2715", `${hits} of ${called.length} correct`];
 }

@@ -18,6 +18,7 @@ from shared.manifest import (
     F1Scoring,
     InstalledScoring,
     NumericScoring,
+    ProgramScoring,
     RegexScoring,
     RougeScoring,
     Scored,
@@ -48,6 +49,7 @@ _INLINE: dict[type, _Inline] = {
     ChoiceScoring: _Inline(choice.score, choice.check_target),
     RegexScoring: _Inline(pattern.score, pattern.check_target),
     F1Scoring: _Inline(text.f1, text.check_f1),
+    ProgramScoring: _Inline(text.as_target, text.check_as_target),
 }
 
 _IN_WORKERS: dict[type, str] = {RougeScoring: "services.scorer.scorers.rouge"}

@@ -13,14 +13,15 @@ class Score(NamedTuple):
     """The comparison of one answer with its target.
 
     `prediction` and `target` are the texts that were compared, as extracted and normalised; `prediction` is None where nothing
-    could be taken from the answer. `scores` holds what is more than right or wrong (`f1`), each in 0..1, and is empty otherwise.
+    could be taken from the answer. `correct` is None where nothing is claimed: a program scores, and the item has no target. `scores`
+    holds what is more than right or wrong (`f1`), each in 0..1, and is empty otherwise.
     `detail` says, where that is not plain to see, how the score came about. `statistics` are whole numbers whose sums over all answers give a
     score that is no mean of scores (corpus BLEU).
     """
 
     prediction: str | None
     target: str
-    correct: bool
+    correct: bool | None
     scores: dict[str, float]
     detail: str | None = None
     statistics: list[int] | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import regex
 
 from services.scorer.scorers.score import Score, clip, compared, golds
-from shared.manifest import ContainsScoring, ExactMatchScoring, F1Scoring
+from shared.manifest import ContainsScoring, ExactMatchScoring, F1Scoring, ProgramScoring
 
 PUNCTUATION = regex.compile(r"[\p{P}\p{S}]+")
 _ENDS = string.whitespace + string.punctuation
@@ -30,6 +30,18 @@ def check_exact_match(target: str, scoring: ExactMatchScoring, hints: Mapping[st
             return "the target is empty; an answer that is right is never empty"
         if not _normalised(gold, scoring):
             return "the target is nothing but punctuation, which ignore_punctuation leaves out; give a word or turn the option off"
+    return None
+
+
+def as_target(output: str, target: str, scoring: ProgramScoring, hints: Mapping[str, Any]) -> Score:
+    """An answer that a program scores: the target, trimmed, is correct, and without one nothing is claimed."""
+    prediction, wanted = output.strip(), target.strip()
+    if not wanted:
+        return Score(clip(prediction) or None, "", None, {})
+    return compared(prediction or None, wanted, prediction == wanted)
+
+
+def check_as_target(target: str, scoring: ProgramScoring, hints: Mapping[str, Any]) -> str | None:
     return None
 
 

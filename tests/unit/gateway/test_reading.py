@@ -52,13 +52,13 @@ def test_conditions_of_a_filter() -> None:
     assert Filter().conditions() == {}
     assert Filter([Outcome.SCORED], correct=False).conditions() == {
         "outcome": {"$in": ["scored"]},
-        "correct": {"$ne": True},
+        "correct": False,
     }
 
 
 def test_a_row_of_one_sample() -> None:
     result = result_of(row(0, prediction=None, error=None, correct=None, outcome="infra_error"), "2 + 3?")
-    assert (result.input, result.target, result.prediction, result.correct) == ("2 + 3?", "5", None, False)
+    assert (result.input, result.target, result.prediction, result.correct) == ("2 + 3?", "5", None, None)
     assert result.samples is None
 
 

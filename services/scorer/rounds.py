@@ -1,0 +1,101 @@
+"""A round of an evaluation whose predictions have all landed: its numbers, and what is said when they are there or cannot be."""
+
+import logging
+from collections.abc import AsyncIterator
+
+from pydantic import TypeAdapter
+
+from services.scorer.metrics import Metrics
+from services.scorer.programs.run import Programs
+from services.scorer.programs.turns import Turns
+from services.scorer.scorers import main_metric
+from shared import subjects
+from shared.contracts import Step
+from shared.faults import kill_point
+from shared.manifest import ProgramScoring, Scoring
+from shared.service import Service
+from shared.storage.mongo import Database, Document
+
+logger = logging.getLogger("assay.scorer")
+
+_SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
+
+READ_BATCH = 2000
+"""Results read at once for the metrics: Motor's hop to its thread costs more than a row."""
+
+PROGRAM_BATCH = 500
+"""Results read at once for a program: with their outputs, which may be long."""
+
+
+class Rounds:
+    def __init__(self, service: Service, database: Database, programs: Programs, turns: Turns) -> None:
+        self._service = service
+        self._database = database
+        self._programs = programs
+        self._turns = turns
+
+    async def all_landed(self, step: Step) -> None:
+        """LIFECYCLE `landed`: compute the round's metrics, store them, and pass the evaluation on to artifacts.
+
+        A scoring program has its turn in the background: it may take hours, and others' numbers do not wait for it. Where it dies with
+        this process, the evaluation's owner asks again.
+        """
+        if not await self._is_scored(step):
+            evaluation = await self._database["evaluations"].find_one({"_id": step.evaluation})
+            if evaluation is None:
+                logger.error("evaluation %s is to be scored, and is not there", step.evaluation)
+                return
+            scoring: Scoring = _SCORING.validate_python(evaluation["scoring"])
+            if isinstance(scoring, ProgramScoring):
+                self._turns.begin(step, lambda: self._run_program(step, evaluation, scoring), self.refuse)
+                return
+            await self._store(step, {"metrics": await self._metrics(evaluation, main_metric(scoring))})
+        await self._say(step, "scored")
+
+    async def refuse(self, step: Step, error: str) -> None:
+        """The metrics cannot be computed, however often one tries: the evaluation fails with the reason."""
+        await self._store(step, {"error": error})
+
+    async def _run_program(self, step: Step, evaluation: Document, scoring: ProgramScoring) -> None:
+        """Raises what `Programs.run` does."""
+        if not await self._is_scored(step):
+            metrics = await self._metrics(evaluation, "accuracy")
+            results = self._results(evaluation, {}, PROGRAM_BATCH)
+            scored = await self._programs.run(step, evaluation, scoring, metrics, results)
+            kill_point("scorer.program_done")
+            await self._store(step, scored)
+        await self._say(step, "scored")
+
+    async def _is_scored(self, step: Step) -> bool:
+        return await self._database["scores"].find_one({"_id": _id(step)}, {"_id": 1}) is not None
+
+    async def _store(self, step: Step, found: Document) -> None:
+        document = {"evaluation": step.evaluation, "round": step.round, **found}
+        await self._database["scores"].replace_one({"_id": _id(step)}, document, upsert=True)
+
+    async def _say(self, step: Step, verb: str) -> None:
+        kill_point("scorer.scored")
+        await self._service.js.publish(
+            subjects.lifecycle(step.evaluation, verb),
+            step.model_dump_json().encode(),
+            timeout=5,
+            headers={"Nats-Msg-Id": f"{_id(step)}:{verb}"},
+        )
+
+    async def _metrics(self, evaluation: Document, main: str) -> Document:
+        metrics = Metrics(evaluation["progress"]["total"])
+        async for batch in self._results(evaluation, {"output": 0, "error": 0}, READ_BATCH):
+            for document in batch:
+                metrics.add(document)
+        return metrics.finish(main)
+
+    async def _results(self, evaluation: Document, projection: Document, size: int) -> AsyncIterator[list[Document]]:
+        """In the order of (index, sample)."""
+        cursor = self._database["results"].find({"evaluation": evaluation["_id"]}, projection or None)
+        cursor.sort([("index", 1), ("sample", 1)]).batch_size(size)
+        while batch := await cursor.to_list(size):
+            yield batch
+
+
+def _id(step: Step) -> str:
+    return f"{step.evaluation}:{step.round}"
