@@ -136,8 +136,13 @@ class AsyncEnvironments:
             source = None if path is None else await asyncio.to_thread(stack.enter_context, packed_source(path))
             return await self._client.send(calls.import_environment(format, source, options))
 
-    def list(self) -> AsyncIterator[Environment]:
-        return self._client.pages(calls.list_environments())
+    def list(self, q: str | None = None, tags: Iterable[str] = ()) -> AsyncIterator[Environment]:
+        """The latest version of each, newest first: those with `q` in slug, title, description or a tag, and with all of `tags`."""
+        return self._client.pages(calls.list_environments(q, tags))
+
+    def versions(self, slug: str) -> AsyncIterator[Environment]:
+        """Every version, newest first; each is evaluated as `slug@version`."""
+        return self._client.pages(calls.list_versions(slug))
 
     async def get(self, slug: str) -> EnvironmentDetail:
         return await self._client.send(calls.get_environment(slug))

@@ -93,7 +93,7 @@ class Call(Generic[T]):
     method: str
     path: str
     answer: TypeAdapter[T]
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | list[str]] = field(default_factory=dict)
     json: Any = None
     bundle: Path | None = None
     form: Mapping[str, str] = field(default_factory=dict)
@@ -210,8 +210,15 @@ def import_environment(format_: str, source: Path | None, options: Mapping[str, 
     return Call("POST", "/environments", _ENVIRONMENT_DETAIL, bundle=source, form=form, timeout_s=PUSH_TIMEOUT_S)
 
 
-def list_environments() -> Call[Page[Environment]]:
-    return Call("GET", "/environments", _ENVIRONMENTS, _query(limit=PAGE_SIZE))
+def list_environments(q: str | None = None, tags: Iterable[str] = ()) -> Call[Page[Environment]]:
+    query: dict[str, str | list[str]] = {**_query(q=q, limit=PAGE_SIZE), "tag": [*tags]}
+    return Call("GET", "/environments", _ENVIRONMENTS, query)
+
+
+def list_versions(slug: str) -> Call[Page[Environment]]:
+    return Call(
+        "GET", f"/environments/{_segment(slug, 'environment')}/versions", _ENVIRONMENTS, _query(limit=PAGE_SIZE)
+    )
 
 
 def get_environment(slug: str) -> Call[EnvironmentDetail]:

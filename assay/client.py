@@ -147,8 +147,13 @@ class Environments:
         with packed_source(path) if path is not None else nullcontext() as source:
             return self._client.send(calls.import_environment(format, source, options))
 
-    def list(self) -> Iterator[Environment]:
-        return self._client.pages(calls.list_environments())
+    def list(self, q: str | None = None, tags: Iterable[str] = ()) -> Iterator[Environment]:
+        """The latest version of each, newest first: those with `q` in slug, title, description or a tag, and with all of `tags`."""
+        return self._client.pages(calls.list_environments(q, tags))
+
+    def versions(self, slug: str) -> Iterator[Environment]:
+        """Every version, newest first; each is evaluated as `slug@version`."""
+        return self._client.pages(calls.list_versions(slug))
 
     def get(self, slug: str) -> EnvironmentDetail:
         return self._client.send(calls.get_environment(slug))

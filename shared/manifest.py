@@ -510,6 +510,9 @@ class Leaderboard(Strict):
         return self
 
 
+Tag = Annotated[str, Field(min_length=1, max_length=60)]
+
+
 class Manifest(Strict):
     """`environment.yaml`."""
 
@@ -517,7 +520,7 @@ class Manifest(Strict):
     title: str = Field(min_length=1, max_length=200)
     description: str = Field(default="", max_length=2000)
     overview: str | None = None
-    tags: list[str] = []
+    tags: list[Tag] = Field(default=[], max_length=20)
     prompt: Prompt
     generation: Generation = Generation()
     phases: list[Phase] = Field(min_length=1)

@@ -149,11 +149,18 @@ def _say(found: Session, words: InWords) -> None:
 
 
 @app.command("list")
-def list_(ctx: typer.Context, as_json: Json = False) -> None:
+def list_(
+    ctx: typer.Context,
+    q: Annotated[str | None, typer.Option("--search", "-q", help="Part of a name, title, description or tag.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Only those with this tag; repeat it for all of several.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the environments."""
     found = session(ctx, as_json)
     with found.client() as client:
-        environments = [*client.environments.list()]
+        environments = [*client.environments.list(q, tag or ())]
     if found.json:
         found.document(environments)
         return
@@ -162,6 +169,19 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
         for e in environments
     ]
     found.out.print(table(("Environment", "Title", "Phases (items)", "Version", "Registered"), rows))
+
+
+@app.command()
+def versions(ctx: typer.Context, slug: str, as_json: Json = False) -> None:
+    """List all versions of an environment; each is evaluated as slug@version."""
+    found = session(ctx, as_json)
+    with found.client() as client:
+        every = [*client.environments.versions(slug)]
+    if found.json:
+        found.document(every)
+        return
+    rows = [(e.version, ", ".join(f"{p.name} ({p.items})" for p in e.phases), moment(e.created_at)) for e in every]
+    found.out.print(table(("Version", "Phases (items)", "Registered"), rows))
 
 
 @app.command()

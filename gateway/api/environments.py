@@ -5,6 +5,7 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
@@ -29,6 +30,13 @@ router = APIRouter(prefix="/environments", tags=["environments"], responses=prob
 REGISTER_TIMEOUT_S = 600.0
 """Validating every item of a large bundle takes time."""
 
+Search = Annotated[
+    str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Part of a slug, title, description or tag.")
+]
+Tags = Annotated[
+    list[Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]] | None,
+    Query(max_length=20, description="A tag; given several times, an environment has all of them."),
+]
 Phase = Annotated[str | None, Query(description="A phase's name; the first one where it is left out.")]
 
 _UPLOAD: dict[str, Any] = {
@@ -71,28 +79,37 @@ _UPLOAD: dict[str, Any] = {
 )
 async def list_environments(
     parts: PartsOf,
-    q: Annotated[
-        str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Part of title, description or a tag.")
-    ] = None,
+    q: Search = None,
+    tag: Tags = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Environment]:
-    conditions = [older_than(cursor)]
-    if q:
-        contains = {"$regex": re.escape(q), "$options": "i"}
-        conditions.append({"$or": [{name: contains} for name in ("title", "description", "tags")]})
-    pipeline: list[dict[str, Any]] = [
-        {"$sort": {"slug": 1, "created_at": -1, "_id": -1}},
-        {"$project": {"manifest": 0, "overview": 0}},
-        {"$group": {"_id": "$slug", "latest": {"$first": "$$ROOT"}}},
-        {"$replaceRoot": {"newRoot": "$latest"}},
-        {"$match": {"$and": conditions}},
+    pipeline = [
+        *latest_versions(q, tag),
+        {"$match": older_than(cursor)},
         {"$sort": {"created_at": -1, "_id": -1}},
         {"$limit": limit + 1},
     ]
     rows = await parts.database["environments"].aggregate(pipeline).to_list(limit + 1)
     page, following = cut(rows, limit, lambda row: encode(row["created_at"], row["_id"]))
     return Page(items=[environment_view(row) for row in page], next=following)
+
+
+def latest_versions(q: str | None, tags: list[str] | None) -> list[dict[str, Any]]:
+    """The pipeline's stages to the latest version of each environment that `q` finds and that has all of `tags`."""
+    conditions: list[dict[str, Any]] = []
+    if q:
+        contains = {"$regex": re.escape(q), "$options": "i"}
+        conditions.append({"$or": [{name: contains} for name in ("slug", "title", "description", "tags")]})
+    if tags:
+        conditions.append({"tags": {"$all": tags}})
+    return [
+        {"$sort": {"slug": 1, "created_at": -1, "_id": -1}},
+        {"$project": {"manifest": 0, "overview": 0}},
+        {"$group": {"_id": "$slug", "latest": {"$first": "$$ROOT"}}},
+        {"$replaceRoot": {"newRoot": "$latest"}},
+        {"$match": {"$and": conditions} if conditions else {}},
+    ]
 
 
 @router.post(
@@ -196,6 +213,22 @@ async def get_environment(slug: str, parts: PartsOf) -> EnvironmentDetail:
     """The latest version of a slug, or the one of `slug@version`."""
     environment = await find_environment(parts.database, slug)
     return environment_detail_view(environment, await versions_of(parts.database, environment["slug"]))
+
+
+@router.get(
+    "/{slug}/versions",
+    summary="All versions of an environment",
+    dependencies=[VIEWER],
+    responses={**example(200, "Newest first", examples.page(examples.ENVIRONMENT)), **problems(404)},
+)
+async def list_versions(slug: str, parts: PartsOf, limit: Limit = 50, cursor: Cursor = None) -> Page[Environment]:
+    """Each is immutable and can be read and evaluated as `slug@version`."""
+    environment = await find_environment(parts.database, slug)
+    query = {"$and": [{"slug": environment["slug"]}, older_than(cursor)]}
+    found = parts.database["environments"].find(query, {"manifest": 0, "overview": 0})
+    rows = await found.sort([("created_at", -1), ("_id", -1)]).limit(limit + 1).to_list(limit + 1)
+    page, following = cut(rows, limit, lambda row: encode(row["created_at"], row["_id"]))
+    return Page(items=[environment_view(row) for row in page], next=following)
 
 
 @router.get("/{slug}/items", summary="Test cases", dependencies=[VIEWER], responses=problems(404))

@@ -26,6 +26,9 @@ ITEMS_IN_OVERVIEW = 3
 ITEMS = 20
 EVALUATIONS = 50
 
+First = Annotated[int, Query(ge=1, le=10**9)]
+"""The place of an item in its phase, from 1."""
+
 FILTERS: dict[str, tuple[Status, ...]] = {
     "All": (),
     "Active": ACTIVE,
@@ -72,7 +75,6 @@ async def show_overview(request: Request, parts: PartsOf, role: CurrentRole, ref
         **values,
         overview=await asyncio.to_thread(markdown.to_html, environment.overview, environment.title),
         is_cut=len(environment.overview) > markdown.MAX_CHARS,
-        pattern=environment.scoring.get("pattern"),
         items=items.items,
         phase=environment.phases[0],
         item_address=item_address,
@@ -81,14 +83,20 @@ async def show_overview(request: Request, parts: PartsOf, role: CurrentRole, ref
 
 @router.get("/environments/{reference}/phases")
 async def show_phases(
-    request: Request, parts: PartsOf, role: CurrentRole, reference: str, phase: Phase = None, cursor: Cursor = None
+    request: Request, parts: PartsOf, role: CurrentRole, reference: str, phase: Phase = None, first: First = 1
 ) -> Response:
-    """All phases, and the items of one."""
+    """All phases, and the items of one, from its n-th on."""
     values = await frame(parts, reference)
     environment = values["environment"]
+    cursor = (
+        encode(first - 2) if first > 1 else None
+    )  # an item's place counts from 0, and a cursor names the one before
     items = await list_items(reference, parts, role, phase, limit=ITEMS, cursor=cursor)
     chosen = next(found for found in environment.phases if phase in (None, found.name))
-    following = {"phase": chosen.name, "cursor": items.next}
+
+    def from_item(number: int) -> str:
+        return f"{values['address']}/phases?{urlencode({'phase': chosen.name, 'first': number})}#items"
+
     return page(
         request,
         "phases.html",
@@ -97,7 +105,9 @@ async def show_phases(
         now=datetime.now(UTC),
         phase=chosen,
         items=items.items,
-        next=f"{values['address']}/phases?{urlencode(following)}#items" if items.next else None,
+        first=first,
+        before=from_item(max(1, first - ITEMS)) if first > 1 else None,
+        next=from_item(first + ITEMS) if items.next else None,
         item_address=item_address,
     )
 

@@ -3,20 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.api.environments import list_environments, register
+from gateway.api.environments import Search, Tags, list_environments, register
 from gateway.auth import ADMIN
 from gateway.boards import find_best, leaderboard_of
 from gateway.imports import FORM_FIELDS, options_from_form
 from gateway.paging import Cursor
 from gateway.parts import Parts, PartsOf
 from gateway.uploads import receive
-from gateway.web import bundles
+from gateway.web import bundles, tags
 from gateway.web.environment import address_of
 from gateway.web.figures import is_rate, shown
 from gateway.web.render import page
@@ -58,10 +56,11 @@ class Card:
 async def show_hub(
     request: Request,
     parts: PartsOf,
-    q: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")] = "",
+    q: Search = None,
+    tag: Tags = None,
     cursor: Cursor = None,
 ) -> Response:
-    return await _hub(request, parts, q.strip(), cursor)
+    return await _hub(request, parts, (q or "").strip(), list(dict.fromkeys(tag or [])), cursor)
 
 
 @router.post("/", dependencies=[ADMIN])
@@ -86,20 +85,23 @@ async def _hub(
     request: Request,
     parts: Parts,
     q: str = "",
+    chosen: Sequence[str] = (),
     cursor: str | None = None,
     problem: Problem | None = None,
     sent: Mapping[str, str] | None = None,
 ) -> Response:
-    found = await list_environments(parts, q or None, CARDS, cursor)
-    following = {"q": q, "cursor": found.next}
+    found = await list_environments(parts, q or None, [*chosen], CARDS, cursor)
     return page(
         request,
         "hub.html",
         status=problem.status if problem else 200,
         cards=await cards(parts.database, found.items),
         q=q,
+        chosen=chosen,
+        tags=await tags.facets(parts.database, q, chosen),
+        tag_address=lambda tag: tags.address_of("", [tag]),
         is_first=cursor is None,
-        next=f"/?{urlencode(following)}" if found.next else None,
+        next=tags.address_of(q, chosen, found.next) if found.next else None,
         problem=problem,
         wrong=[bundles.place(error) for error in problem.errors] if problem else [],
         formats={name: kind.called for name, kind in FORMATS.items()},

@@ -15,6 +15,7 @@ from gateway.web import (
     models,
     operations,
     sessions,
+    versions,
 )
 
 PAGES = (
@@ -22,6 +23,7 @@ PAGES = (
     sessions,
     hub,
     environment,
+    versions,
     leaderboard,
     evaluate,
     evaluations,

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.boards import find_best
 from gateway.lookups import find_environment
+from gateway.web.tags import facets
 from shared.errors import Conflict, Invalid
 from shared.imports import FORMATS
 from shared.manifest import json_schema
@@ -58,6 +59,48 @@ async def test_environments_are_listed_by_their_latest_version(gateway: RunningG
     assert latest["columns"][0]["key"] == "overall_score"
     assert good(await gateway.http.get("/v1/environments/sums@0a"))["version"] == "0a"
     assert "sums@ff" in problem(await gateway.http.get("/v1/environments/sums@ff"), 404)["detail"]
+
+
+async def test_tags_all_must_match_exactly_and_in_the_latest_version(gateway: RunningGateway) -> None:
+    await gateway.add_environment("0a", created_at=WHEN, tags=["old"])
+    await gateway.add_environment("0b", created_at=WHEN + timedelta(days=1), tags=["math", "text"])
+    await gateway.add_environment("0c", slug="maps", tags=["text", "a&b", "math2", "text"])
+
+    async def found(*tags: str, **more: str) -> list[str]:
+        query = httpx.QueryParams({"tag": tags, **more})
+        return [row["slug"] for row in good(await gateway.http.get("/v1/environments", params=query))["items"]]
+
+    assert await found("text") == ["sums", "maps"]
+    assert await found("text", "math") == ["sums"]
+    assert await found("text", q="MAP") == ["maps"]
+    assert await found("a&b") == ["maps"]
+    assert await found("old") == await found("Text") == await found("math", "a&b") == []
+    problem(await gateway.http.get("/v1/environments", params={"tag": ["x"] * 21}), 422)
+    problem(await gateway.http.get("/v1/environments", params={"tag": "x" * 201}), 422)
+
+    shown = await facets(gateway.database, "", [])
+    assert [(facet.tag, facet.count, facet.chosen) for facet in shown] == [
+        ("text", 2, False),
+        ("a&b", 1, False),
+        ("math", 1, False),
+        ("math2", 1, False),
+    ]
+    assert shown[1].address == "/?tag=a%26b"
+    chosen = await facets(gateway.database, "su", ["text", "none"])
+    assert [(facet.tag, facet.count, facet.address) for facet in chosen] == [
+        ("text", 0, "/?q=su&tag=none"),
+        ("none", 0, "/?q=su&tag=text"),
+    ]
+
+
+async def test_every_version_is_listed_and_can_be_read(gateway: RunningGateway) -> None:
+    for day, version in enumerate(("0a", "0b", "0c")):
+        await gateway.add_environment(version, created_at=WHEN + timedelta(days=day))
+    rows = await pages(gateway, "/v1/environments/sums/versions", limit=2)
+    assert [row["version"] for row in rows] == ["0c", "0b", "0a"]
+    assert rows[2]["phases"][0]["items"] == 5
+    assert [row["version"] for row in await pages(gateway, "/v1/environments/sums@0a/versions")] == ["0c", "0b", "0a"]
+    problem(await gateway.http.get("/v1/environments/none/versions"), 404)
 
 
 async def test_the_manifest_in_words(gateway: RunningGateway) -> None:

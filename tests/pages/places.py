@@ -12,10 +12,11 @@ NO_PAGES = frozenset({"/static/{version}/{name}", "/favicon.ico"})
 """GET routes that serve no page."""
 
 PLACES: dict[str, Sequence[str]] = {
-    "/": ("/", "/?q=word"),
+    "/": ("/", "/?q=word", "/?tag=math&tag=reasoning"),
     "/sign-in": ("/sign-in",),
     "/environments/{reference}": ("/environments/{slug}",),
     "/environments/{reference}/phases": ("/environments/{slug}/phases",),
+    "/environments/{reference}/versions": ("/environments/{slug}/versions",),
     "/environments/{reference}/leaderboard": ("/environments/{slug}/leaderboard",),
     "/environments/{reference}/evaluations": ("/environments/{slug}/evaluations",),
     "/environments/{reference}/evaluate": (

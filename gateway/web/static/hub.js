@@ -14,10 +14,10 @@ const say = () => (byId("found").textContent = byId("environments").dataset.foun
 async function find() {
   asked.abort();
   asked = new AbortController();
-  const q = input.value.trim();
-  const address = q ? `/?${new URLSearchParams({ q })}` : "/";
+  const asks = [...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value);
+  const address = asks.length ? `/?${new URLSearchParams(asks)}` : "/";
   try {
-    await swap(address, ["environments"], { signal: asked.signal });
+    await swap(address, ["tags", "environments"], { signal: asked.signal });
     history.replaceState(null, "", address);
     say();
   } catch (error) {

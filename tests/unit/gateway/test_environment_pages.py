@@ -1,5 +1,6 @@
 """What the pages of environments say: errors of bundles by place, the leaderboard's order and figures."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,8 @@ from gateway.web.environment import item_address
 from gateway.web.figures import shown
 from gateway.web.leaderboard import Cell, cell, following, ordered, with_bars
 from gateway.web.render import templates
-from shared.api import Item, LeaderboardRow
+from gateway.web.versions import changes, with_the_one_before
+from shared.api import Environment, Item, LeaderboardRow, PhaseInfo
 from shared.manifest import Column
 
 SCORE = Column(key="overall_score", title="Score")
@@ -124,3 +126,19 @@ def test_an_item_is_text_and_a_long_one_leads_to_the_whole() -> None:
     assert "1,001 more characters" in html
     address = "/v1/environments/sums@0a/items?phase=dev&amp;limit=1&amp;cursor=WzNd"
     assert f'<a href="{address}">' in html
+
+
+def version(name: str, **items: int) -> Environment:
+    phases = [PhaseInfo(name=phase, items=count, items_sha256=f"{count:x}") for phase, count in items.items()]
+    return Environment(
+        slug="sums", version=name, title="Sums", phases=phases, created_at=datetime(2026, 1, 2, tzinfo=UTC)
+    )
+
+
+def test_what_a_version_changes_against_the_one_before() -> None:
+    versions = [version("c", dev=3, test=5), version("b", dev=3, final=4), version("a", dev=3, final=4)]
+    pairs = with_the_one_before(versions[:2], versions)
+    assert [changes(*pair) for pair in pairs] == [["new phase test", "without phase final"], ["the same items"]]
+    assert changes(version("b", dev=4), version("a", dev=3)) == ["other items in dev"]
+    assert [before for _, before in with_the_one_before(versions, versions)][2] is None
+    assert changes(versions[2], None) == []
