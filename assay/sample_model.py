@@ -4,6 +4,7 @@ import re
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
+from assay.sample_choices import Chosen
 from assay.sample_solver import Solved
 
 
@@ -33,6 +34,15 @@ _WORDINGS = (
     "First I note what is known, then I compute what is asked for.\n\nAnswer: {}",
 )
 
+_CHOICE_WORDINGS = (
+    "{}",
+    "The answer is {}.",
+    "({})",
+    "Let me look at each of the choices. Only one of them fits, so the answer is **{}**.",
+    "I rule out the others one by one.\n\nAnswer: {}",
+    "The correct choice is {}.",
+)
+
 
 class SampleModel(NamedTuple):
     """A model that answers a question right with the probability `skill`, and each single one always in the same way."""
@@ -59,12 +69,17 @@ class SampleModel(NamedTuple):
     def answers_right(self, question: str) -> bool:
         return draw("skill", self.name, question) < self.skill
 
-    def answer(self, solved: Solved | None) -> Answer:
-        """What the model says: a text that ends in a number, or that it doesn't know."""
+    def answer(self, solved: Solved | Chosen | None) -> Answer:
+        """What the model says: a text that ends in a number or names a choice, or that it doesn't know."""
         if solved is None:
             return Answer("I don't know.", "unknown")
         right = self.answers_right(solved.question)
         chance = draw("wording", self.name, solved.question)
+        if isinstance(solved, Chosen):
+            wrong = solved.letters.replace(solved.letter, "")
+            letter = solved.letter if right or not wrong else wrong[int(chance * 997) % len(wrong)]
+            wording = _CHOICE_WORDINGS[int(chance * len(_CHOICE_WORDINGS))]
+            return Answer(wording.format(letter), "right" if letter == solved.letter else "wrong")
         number = solved.number if right else solved.number + WRONG_BY[int(chance * 997) % len(WRONG_BY)]
         wording = _WORDINGS[int(chance * len(_WORDINGS))]
         return Answer(wording.format(f"{number:,f}"), "right" if right else "wrong")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import orjson
 
+from assay.sample_choices import Chosen, solve_choice
 from assay.sample_word_problems import solve
 
 
@@ -20,7 +21,7 @@ class Solved(NamedTuple):
 
 
 class Solver:
-    """Finds the question in a prompt and its answer: in gold files first, else by `solve`.
+    """Finds the question in a prompt and its answer: in gold files first, else by `solve_choice` or `solve`.
 
     A gold file is JSONL with `question` and `answer`, whose last line is `#### <number>` (or is the number). A prompt may be the
     question itself, or hold it as a line or a paragraph, after a label such as `Question:` or not; of several, the last one counts,
@@ -31,13 +32,15 @@ class Solver:
         self._gold: dict[str, Decimal] = {}
         for path in gold_files:
             self._gold.update(_read_gold(path))
-        self.look_up: Callable[[str], Solved | None] = lru_cache(maxsize=65_536)(self._look_up)
+        self.look_up: Callable[[str], Solved | Chosen | None] = lru_cache(maxsize=65_536)(self._look_up)
 
-    def _look_up(self, prompt: str) -> Solved | None:
+    def _look_up(self, prompt: str) -> Solved | Chosen | None:
         texts = list(dict.fromkeys(_parts(prompt)))
         for text in texts if self._gold else ():
             if (number := self._gold.get(text)) is not None:
                 return Solved(text, number)
+        if (chosen := solve_choice(prompt)) is not None:
+            return chosen
         for text in texts:
             if (number := solve(text)) is not None:
                 return Solved(text, number)

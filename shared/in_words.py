@@ -73,7 +73,7 @@ def measured_in_words(manifest: Manifest, items: dict[str, int]) -> list[str]:
         asked.append("Each is asked with one message made from its columns.")
     given = manifest.generation.model_dump(exclude_none=True)
     if given:
-        said = _listed([f"{name.replace('_', ' ')} {_value(value)}" for name, value in given.items()])
+        said = _listed([_parameter(name, value) for name, value in given.items()])
         asked.append(f"Answers are generated with {said}, where an evaluation does not say otherwise.")
     return asked
 
@@ -279,6 +279,12 @@ def _golds(references: str | None) -> str:
         if references is None
         else f"the target and of those in the column {references}, the best of which counts"
     )
+
+
+def _parameter(name: str, value: object) -> str:
+    if name == "max_tokens":
+        return f"at most {value:,} tokens"
+    return f"{name.replace('_', ' ')} {_value(value)}"
 
 
 def _value(value: object) -> str:

@@ -96,6 +96,53 @@ def test_phases_page_through_their_items(visit: Visit, stack: RunningStack) -> N
     expect(page.get_by_role("heading", name="Items of test")).to_be_visible()
 
 
+def test_items_from_any_place(visit: Visit, stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    visitor = visit(script=False)
+    page = visitor.go("/environments/word-problems/phases?phase=test")
+    expected = [item.input for item in stack.client.environments.items("word-problems", "test")]
+    page.get_by_label("From item").fill("391")
+    page.get_by_role("button", name="Go").click()
+    items = page.get_by_role("article")
+    expect(items).to_have_count(10)
+    expect(page.get_by_text("391 to 400 of 400")).to_be_visible()
+    expect(items.last).to_contain_text(expected[-1])
+    page.get_by_role("link", name="Previous page").click()
+    expect(items.first).to_contain_text(expected[370])
+    page.goto(f"{stack.url}/environments/word-problems/phases?phase=test&first=4001")
+    expect(page.get_by_text("The phase has 400 items.")).to_be_visible()
+
+
+def test_an_old_version_is_looked_at_and_evaluated(visit: Visit, stack: RunningStack, tmp_path: Path) -> None:
+    for name in ("environment.yaml", "overview.md", "dev.jsonl", "test.jsonl"):
+        (tmp_path / name).write_bytes((WORD_PROBLEMS / name).read_bytes())
+    manifest = tmp_path / "environment.yaml"
+    manifest.write_text(manifest.read_text().replace("slug: word-problems", "slug: word-versions"))
+    old = stack.client.environments.push(tmp_path).version
+    (tmp_path / "dev.jsonl").write_text("".join((tmp_path / "dev.jsonl").read_text().splitlines(keepends=True)[:9]))
+    new = stack.client.environments.push(tmp_path).version
+    model = stack.add_model("sample-95")
+
+    visitor = visit()
+    page = visitor.go("/environments/word-versions")
+    expect(page.get_by_text("of which there is a newer one")).to_have_count(0)
+    page.get_by_role("navigation", name="Environment", exact=True).get_by_role("link", name="Versions").click()
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text(new[:12])
+    expect(rows.first).to_contain_text("other items in dev")
+    expect(rows.last).to_contain_text("first version")
+    assert visitor.violations() == []
+    rows.last.get_by_role("link", name=f"Evaluate version {old[:12]}").click()
+    expect(page.get_by_text("of which there is a newer one")).to_be_visible()
+    page.goto(f"{page.url}?models={model.id}&phase=dev")
+    page.get_by_role("button", name="Run evaluation").click()
+    page.wait_for_url("**/evaluations/*")
+    evaluation = stack.client.evaluations.get(page.url.split("/evaluations/")[1].split("/")[0])
+    assert evaluation.environment_version == old
+    assert stack.wait([evaluation])[0].progress.total == 100
+
+
 def models(page_rows: Locator) -> list[str]:
     return [row.locator("th a").first.inner_text() for row in page_rows.all()]
 

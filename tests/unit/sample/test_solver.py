@@ -63,7 +63,7 @@ def gold(tmp_path: Path) -> Path:
 )
 def test_finds_the_question_in_a_prompt(gold: Path, prompt: str, number: str) -> None:
     solved = Solver([gold]).look_up(prompt)
-    assert solved is not None
+    assert isinstance(solved, Solved)
     assert solved.number == Decimal(number)
 
 

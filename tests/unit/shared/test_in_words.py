@@ -96,7 +96,7 @@ def test_how_answers_are_generated() -> None:
     generation = {"temperature": 0, "max_tokens": 64, "stop": ["END"]}
     said = measured_in_words(manifest(generation=generation), {"dev": 1})
     assert said[0] == "A model answers 1 item, in the phase dev."
-    assert "with temperature 0, max tokens 64 and stop 'END', where" in said[2]
+    assert "with temperature 0, at most 64 tokens and stop 'END', where" in said[2]
 
 
 @pytest.mark.parametrize(
