@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import orjson
@@ -43,6 +43,13 @@ class _Refused(Exception):
         self.status = status
 
 
+class Fetched(NamedTuple):
+    """A zip, and a name for where it is from."""
+
+    archive: Path
+    name: str
+
+
 class DatasetsServer:
     """Without a `base_url` nothing is fetched. `token` goes to the server, and to the Hub's own host (the domain that the server is in)."""
 
@@ -54,7 +61,7 @@ class DatasetsServer:
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def fetch(self, options: HuggingFaceImport, folder: Path, limits: Limits) -> Path:
+    async def fetch(self, options: HuggingFaceImport, folder: Path, limits: Limits) -> Fetched:
         """A zip in `folder` with the files of the splits that an import needs, each named after its split.
 
         Raises:
@@ -71,7 +78,7 @@ class DatasetsServer:
                     room -= path.stat().st_size
                     await asyncio.to_thread(writer.add_file, path.name, path)
                     path.unlink()
-        return archive
+        return Fetched(archive, f"{dataset} ({config})")
 
     async def _asked(self, options: HuggingFaceImport) -> tuple[str, str, list[str]]:
         """Dataset, subset and splits: what the request says, else the preset, else the only one."""

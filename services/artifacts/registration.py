@@ -72,20 +72,19 @@ class Registration:
     async def _register(self, body: dict[str, Any], folder: Path) -> Any:
         archive, out = folder / "bundle.zip", folder / "out"
         options = None if (asked := body.get("import")) is None else IMPORT.validate_python(asked)
-        sent: Path | None = archive
+        sent, name = None, body.get("filename", "")
         if body["key"] is not None:
-            await self._objects.get_file(body["key"], archive)
+            sent = archive
+            await self._objects.get_file(body["key"], sent)
         elif isinstance(options, HuggingFaceImport):
-            sent = await self._datasets.fetch(options, folder, self._limits)
-        else:
-            sent = None
+            sent, name = await self._datasets.fetch(options, folder, self._limits)
         out.mkdir()
         imported = None
         async with self._inspections:
             if options is None:
                 bundle = await inspect_bundle(archive, out, self._limits)
             else:
-                archive, bundle, imported = await inspect_import(sent, body["filename"], options, out, self._limits)
+                archive, bundle, imported = await inspect_import(sent, name, options, out, self._limits)
         await check_targets(bundle, out, self._ask_scorer)
         reference = f"{bundle.manifest.slug}@{bundle.version}"
         await self._objects.put_file(

@@ -65,7 +65,7 @@ async def refused(server: DatasetsServer, tmp_path: Path, limits: Limits = Limit
 
 async def test_a_split_comes_as_parquet(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
     hub.as_parquet = 2
-    archive = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
+    archive, _ = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
     assert names(archive) == ["test-00000-of-00002.parquet", "test-00001-of-00002.parquet"]
     assert rows_in(archive, tmp_path) == NUMBERS
     assert [path.name for path in tmp_path.glob("*.parquet")] == []
@@ -73,21 +73,21 @@ async def test_a_split_comes_as_parquet(hub: Hub, server: DatasetsServer, tmp_pa
 
 async def test_a_split_without_parquet_comes_row_by_row(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
     hub.as_parquet = 0
-    archive = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
+    archive, _ = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
     assert names(archive) == ["test.jsonl"]
     assert rows_in(archive, tmp_path) == NUMBERS
     assert [httpx.URL(path).params["offset"] for path, _ in hub.seen if path.startswith("/rows")] == ["0", "100", "200"]
 
 
 async def test_examples_come_with_their_split(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
-    archive = await server.fetch(options(preset="gsm8k", num_fewshot=2), tmp_path, Limits())
+    archive, _ = await server.fetch(options(preset="gsm8k", num_fewshot=2), tmp_path, Limits())
     assert names(archive) == ["test-00000-of-00001.parquet", "train-00000-of-00001.parquet"]
 
 
 async def test_subset_and_split_that_are_asked_for(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
     hub.as_parquet = 0
-    archive = await server.fetch(options(dataset="openai/gsm8k", config="socratic"), tmp_path, Limits())
-    assert names(archive) == ["test.jsonl"]
+    archive, name = await server.fetch(options(dataset="openai/gsm8k", config="socratic"), tmp_path, Limits())
+    assert (names(archive), name) == (["test.jsonl"], "openai/gsm8k (socratic)")
     assert "config=socratic" in hub.seen[-1][0]
 
 
@@ -104,14 +104,14 @@ async def test_the_token_goes_to_the_hub_alone(hub: Hub, server: DatasetsServer,
 async def test_a_redirect_within_the_server_is_followed(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
     where = "/files/openai/gsm8k/main/train/0"
     hub.answers["/files/openai/gsm8k/main/test/0"] = [(302, {"Location": where}, b"")]
-    archive = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
+    archive, _ = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
     assert rows_in(archive, tmp_path) == NUMBERS[:3]
 
 
 @pytest.mark.parametrize("path", ["/splits", "/parquet", "/files/openai/gsm8k/main/test/0"])
 async def test_a_passing_failure_is_tried_again(hub: Hub, server: DatasetsServer, tmp_path: Path, path: str) -> None:
     hub.answers[path] = [(503, AGAIN, b""), (429, AGAIN, b"")]
-    archive = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
+    archive, _ = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
     assert rows_in(archive, tmp_path) == NUMBERS
     assert hub.answers[path] == []
 
