@@ -3,6 +3,8 @@
 python -m services.scorer.app
 """
 
+import asyncio
+
 from faststream import FastStream
 
 from services.scorer.handlers import Scorer
@@ -11,6 +13,7 @@ from services.scorer.programs.run import Programs
 from services.scorer.programs.turns import Turns
 from services.scorer.rounds import Rounds
 from services.scorer.sandbox import Sandbox
+from services.scorer.scorers.code import Code
 from services.scorer.targets import Targets
 from services.scorer.workers import Workers
 from shared import subjects
@@ -40,14 +43,18 @@ async def build() -> FastStream:
 
     objects = Objects(settings)
     workers = Workers(settings.scorer_processes)
-    ways = {"process": Way(workers.score, at_once=4 * workers.count)}
+    sandbox = Sandbox.of(settings)
+    ways = {
+        "process": Way(workers.score, at_once=4 * workers.count),
+        "sandbox": Way(Code(sandbox).score, at_once=sandbox.at_once),
+    }
     large = LargeMessages(service.nc, objects, settings.message_max_bytes)
     scorer = Scorer(service, database, large, ways)
     # A sandbox for programs alone: other code is run for a moment, and does not wait for what may take hours.
-    sandbox = Sandbox.of(settings)
-    programs = Programs(service, database, objects, sandbox, ArchiveLimits(settings.max_unpacked_bytes))
+    program_sandbox = Sandbox.of(settings)
+    programs = Programs(service, database, objects, program_sandbox, ArchiveLimits(settings.max_unpacked_bytes))
     rounds = Rounds(service, database, programs, Turns(service, database, settings.programs_at_once))
-    service.command("targets.check")(Targets(workers).check)
+    service.command("targets.check")(Targets(workers, sandbox).check)
     on_step(service, subjects.SCORER_LANDED, "landed", rounds.all_landed, rounds.refuse)
     service.hooks = [scorer.reconnected]
 
@@ -55,6 +62,7 @@ async def build() -> FastStream:
 
     @app.after_startup
     async def start() -> None:
+        await asyncio.to_thread(sweep)
         await scorer.start()
         service.spawn(scorer.land_batches(), "landing results")
         service.spawn(scorer.land_scored(), "landing results of lanes")
@@ -65,6 +73,7 @@ async def build() -> FastStream:
         await service.stop_background()
         await workers.stop()
         sandbox.close()
+        program_sandbox.close()
         client.close()
         await objects.aclose()
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from services.scorer.sandbox import Sandbox
 from services.scorer.scorers import check_target
 from services.scorer.workers import ScorerFailed, Workers, WorkersAway
-from shared.errors import Unavailable
+from shared.errors import Invalid, Unavailable
 from shared.manifest import Scoring
 
 _SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
@@ -17,8 +18,11 @@ MAX_REFUSED = 20
 
 
 class Targets:
-    def __init__(self, workers: Workers) -> None:
+    """Where a `sandbox` is given, scoring that needs one is refused if it does not work."""
+
+    def __init__(self, workers: Workers, sandbox: Sandbox | None = None) -> None:
         self._workers = workers
+        self._sandbox = sandbox
 
     async def check(self, body: dict[str, Any]) -> list[str | None]:
         """Command `scorer.targets.check` {scoring, items: [{target, hints}]}: why each cannot be used, or null.
@@ -26,7 +30,9 @@ class Targets:
         Where that takes its time, no more are looked at after `MAX_REFUSED` that cannot.
         """
         scoring: Scoring = _SCORING.validate_python(body["scoring"])
-        if scoring.lane == "process":
+        if self._sandbox and scoring.lane == "sandbox" and (missing := await self._sandbox.problem()):
+            raise Invalid(missing, [{"loc": ["environment.yaml", "scoring", "scorer"], "msg": missing}])
+        if scoring.lane in ("process", "sandbox"):
             return await self._check_in_workers(scoring, body["items"])
         return [check_target(item["target"], scoring, item["hints"]) for item in body["items"]]
 

@@ -112,7 +112,8 @@ class Run:
             return f"it ran for more than {limits.wall_s:g} s"
         if logged := self._logged_too_much():
             return logged
-        used = usage(self._process.root, limits.processes, limits.memory_bytes) if self._process.root else None
+        root = self._root
+        used = usage(root, limits.processes, limits.memory_bytes) if root else None
         self._cpu_s = used.cpu_s if used else self._cpu_s
         if used and used.tasks > limits.processes:
             return f"it ran more than {limits.processes} processes and threads at a time"
@@ -128,7 +129,8 @@ class Run:
 
     def _written_too_much(self) -> str | None:
         limits = self._limits
-        size = unlinked(self._process.root, self._devices) if self._process.root else 0
+        root = self._root
+        size = unlinked(root, self._devices) if root else 0
         for folder in self._writable:
             entries, bytes_ = filled(folder, limits.files)
             size += bytes_
@@ -137,6 +139,11 @@ class Run:
         return (
             f"it wrote more than {in_mib(limits.output_bytes)} into its folders" if size > limits.output_bytes else None
         )
+
+    @property
+    def _root(self) -> str | None:
+        """The sandbox's root folder, once it is that: until the program starts it may be this machine's."""
+        return self._process.root if self._process.has_started() else None
 
     def _logged_too_much(self) -> str | None:
         if sum(lines.counted for lines in self._lines.values()) <= self._limits.log_bytes:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from services.scorer.sandbox import bubblewrap
-from services.scorer.sandbox.limits import Finished, Limits, Mount, NoSandbox
+from services.scorer.sandbox.limits import Finished, Limits, MiB, Mount, NoSandbox
 from services.scorer.sandbox.lines import OnLine, Stream
 from services.scorer.sandbox.process import Process
 from services.scorer.sandbox.run import Run, Say
@@ -60,7 +60,9 @@ class Sandbox:
         shown = [Path("/usr"), *(mount.source for mount in self._interpreter)]
         self._hidden = [path.resolve() for path in hidden if any(path.resolve().is_relative_to(top) for top in shown)]
         self._drops = bubblewrap.drops_root()
-        self._threads = ThreadPoolExecutor(at_once or os.cpu_count() or 1, "sandbox")
+        self.at_once = at_once or os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(self.at_once, "sandbox")
+        self._tried = False
 
     @classmethod
     def of(cls, settings: Settings) -> "Sandbox":
@@ -82,6 +84,17 @@ class Sandbox:
             "there is no sandbox on this machine to run programs in: install bubblewrap (`apt install bubblewrap`), "
             "or say in ASSAY_BWRAP where bwrap is"
         )
+
+    async def problem(self) -> str | None:
+        """Why nothing can be run here, found out by a try, until one works."""
+        if not self._tried:
+            limits = Limits(wall_s=30, cpu_s=10, memory_bytes=256 * MiB)
+            try:
+                await self.run(["true"], mounts=[], folder="/", environment={}, limits=limits, on_line=lambda *_: None)
+            except NoSandbox as error:
+                return str(error)
+            self._tried = True
+        return None
 
     async def run(
         self,

@@ -13,6 +13,7 @@ from services.scorer.scorers import choice, installed, numeric, pattern, text
 from services.scorer.scorers.score import Score, wrong
 from shared.manifest import (
     ChoiceScoring,
+    CodeScoring,
     ContainsScoring,
     ExactMatchScoring,
     F1Scoring,
@@ -52,9 +53,12 @@ _INLINE: dict[type, _Inline] = {
     ProgramScoring: _Inline(text.as_target, text.check_as_target),
 }
 
-_IN_WORKERS: dict[type, str] = {RougeScoring: "services.scorer.scorers.rouge"}
+_IN_WORKERS: dict[type, str] = {
+    RougeScoring: "services.scorer.scorers.rouge",
+    CodeScoring: "services.scorer.scorers.code",
+}
 """Modules with `score(output, target, scoring, hints)`, `check_target(target, scoring, hints)`, and `corpus(sums, scoring)` where `Score` has
-`statistics`."""
+`statistics`. That of `code` only checks targets there: its answers are run in the sandbox."""
 
 _CORPUS: frozenset[type] = frozenset()
 

@@ -1,16 +1,21 @@
-"""What programs leave behind, taken and cleared away."""
+"""The parts of the sandbox that need no bubblewrap: what programs leave behind, what they say, what they use."""
 
 import os
 import socket
+import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from services.scorer.sandbox import collect, remove
 from services.scorer.sandbox.files import DEEPEST, filled
-from services.scorer.sandbox.limits import Mount
+from services.scorer.sandbox.limits import Limits, Mount
 from services.scorer.sandbox.lines import LEAST, LONGEST, Lines
+from services.scorer.sandbox.process import Process
+from services.scorer.sandbox.run import Run
 from services.scorer.sandbox.unconfined import translated
+from services.scorer.sandbox.usage import usage
 
 
 def test_regular_files_are_taken_and_the_rest_is_refused_by_name(tmp_path: Path) -> None:
@@ -123,3 +128,19 @@ def test_paths_are_translated_where_they_are_paths() -> None:
     assert translated("/app/input/ref/x /app/input/res --to=/app/output", mounts) == "/t/ref/x /t/in/res --to=/t/o"
     assert translated("/app/inputs my/app/input /app/output2", mounts) == "/app/inputs my/app/input /app/output2"
     assert translated("as it is", []) == "as it is"
+
+
+class Starting:
+    """A process whose sandbox is still being made: what is its root folder then is this machine's."""
+
+    root = "/"
+
+    def has_started(self) -> bool:
+        return False
+
+
+def test_what_this_machine_runs_is_not_counted_while_the_sandbox_is_being_made(tmp_path: Path) -> None:
+    limits = Limits(wall_s=60, cpu_s=0, memory_bytes=0, processes=1)
+    run = Run(cast(Process, Starting()), limits, [tmp_path], lambda *_: None, threading.Event())
+    assert run._too_much() is None
+    assert usage("/", 1, 0)
