@@ -117,3 +117,13 @@ def test_what_is_said_holds_no_secret(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     values = [line.split("=", 1)[1] for line in path.read_text().splitlines() if "=" in line]
     assert not [value for value in values if value.removeprefix("admin:") in said]
+
+
+def test_only_what_runs_programs_may_make_namespaces_and_has_what_makes_them() -> None:
+    loose = {
+        name for name, container in CONTAINERS.items() if "seccomp:unconfined" in container.get("security_opt", [])
+    }
+    assert loose == {"scorer"}
+    assert CONTAINERS["scorer"]["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in CONTAINERS["scorer"]["security_opt"]
+    assert " bubblewrap " in (ROOT / "deploy/Dockerfile").read_text()
