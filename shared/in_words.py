@@ -45,9 +45,10 @@ class PhaseRules(Protocol):
 
 
 _RULES: dict[SubmissionRule, str] = {
-    "all": "Each of a model's evaluations stands on the leaderboard.",
-    "add": "A model's evaluation stands on the leaderboard once somebody has put it there: one, and it stays.",
-    "add_and_delete": "A model's evaluation stands on the leaderboard where somebody has put it there, one at a time.",
+    "all": "Every completed evaluation of a model stands on the leaderboard.",
+    "add": "Of each model the evaluation stands on the leaderboard that somebody has put there, till that is another one.",
+    "add_and_delete": "Of each model the evaluation stands on the leaderboard that somebody has put there, till that is another one "
+    "or it is taken off.",
     "force_last": "A model's latest evaluation stands on the leaderboard.",
     "force_best": "A model's best evaluation stands on the leaderboard.",
 }

@@ -7,17 +7,18 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 
 from gateway import examples
-from gateway.auth import VIEWER
+from gateway.auth import VIEWER, CurrentRole, sees_targets
 from gateway.lookups import find_evaluation
 from gateway.openapi import example, problems
 from gateway.parts import PartsOf
+from gateway.problems import Forbidden
 from shared.api import File, Page
 from shared.contracts import FileEntry
 from shared.errors import NotFound
 
 router = APIRouter(tags=["evaluations"], responses=problems(400, 401, 403, 404, 422, 503))
 
-_FIELDS = {"number": 1, "files": 1}
+_FIELDS = {"number": 1, "files": 1, "hide_targets": 1, "phase": 1, "scoring.scorer": 1}
 
 SAFE_HEADERS = {
     # A report shows what a model wrote: no script, nothing loaded, and no access to the gateway's own pages.
@@ -57,15 +58,22 @@ async def get_file(
     evaluation: str,
     name: str,
     parts: PartsOf,
+    role: CurrentRole,
     download: Annotated[bool, Query(description="Send it as an attachment.")] = False,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
+    """`scoring_output.zip` of a scoring program is an admin's where the phase hides its targets: the program may tell them in it."""
     document = await find_evaluation(parts.database, evaluation, _FIELDS)
     files = [FileEntry.model_validate(entry) for entry in document.get("files", [])]
     file = next((entry for entry in files if entry.name == name), None)
     if file is None:
         there_are = ", ".join(entry.name for entry in files) or "none yet"
         raise NotFound(f"evaluation #{document['number']} has no file {name}; there are: {there_are}")
+    of_program = file.kind == "scoring_output" and document["scoring"]["scorer"] == "program"
+    if of_program and not sees_targets(role, document):
+        raise Forbidden(
+            f"this needs the role admin: phase {document['phase']} hides its targets, and a scoring program may tell them in {name}"
+        )
     headers = {**SAFE_HEADERS, "ETag": f'"{file.sha256}"'}
     if if_none_match and is_match(if_none_match, file.sha256):
         return Response(status_code=304, headers=headers)

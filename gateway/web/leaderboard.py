@@ -18,7 +18,7 @@ from gateway.web.environment import address_of, frame
 from gateway.web.figures import is_rate, shown
 from gateway.web.render import page, words
 from shared.api import LeaderboardRow
-from shared.manifest import Column, SubmissionRule
+from shared.manifest import Column
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,17 +30,6 @@ CANDIDATES = 50
 
 MOST_FIELDS = 2 * ROWS
 """Of the form, in which rows are chosen for a comparison too."""
-
-RULES: dict[SubmissionRule, str] = {
-    "all": "Every completed evaluation stands here.",
-    "add": "One evaluation of each model stands here, once somebody puts it here; another one takes its place.",
-    "add_and_delete": (
-        "One evaluation of each model stands here, once somebody puts it here; another one takes its place, "
-        "and it can be taken off."
-    ),
-    "force_last": "The last completed evaluation of each model stands here.",
-    "force_best": "The best evaluation of each model stands here.",
-}
 
 RANK = Column(key="rank", title="Rank", sorting="asc")
 MODEL = Column(key="model_name", title="Model", sorting="asc")
@@ -108,7 +97,6 @@ async def show_leaderboard(
         **values,
         phase=board.phase,
         rule=board.leaderboard.submission_rule,
-        rule_words=RULES[board.leaderboard.submission_rule],
         main=board.columns[0],
         shown=shown,
         candidates=board.candidates[:CANDIDATES],

@@ -54,7 +54,9 @@ class Building:
             with workspace("artifacts") as folder:
                 paths = await self._write_files(folder, evaluation, scores["metrics"])
                 if program := scores.get("output"):
-                    paths |= await self._program_files(folder, program, paths)
+                    paths |= await self._program_files(
+                        folder, program, paths, hidden=bool(evaluation.get("hide_targets"))
+                    )
                 files = await self._store_all(step, paths)
             await self._record(step, "files", files)
             kill_point("artifacts.recorded")
@@ -113,15 +115,18 @@ class Building:
         write_scoring_output(output, metrics)
         return {**paths, "scoring_output.zip": output}
 
-    async def _program_files(self, folder: Path, program: Document, ours: Mapping[str, Path]) -> dict[str, Path]:
+    async def _program_files(
+        self, folder: Path, program: Document, ours: Mapping[str, Path], *, hidden: bool
+    ) -> dict[str, Path]:
         """What a scoring program left takes the place of ours: `{key, report, dataset}`, as the scorer has checked and packed it.
 
-        The scorer has put the archive where it is served from, and it is stored again as it is.
+        The scorer has put the archive where it is served from, and it is stored again as it is. Where targets are `hidden` its report may
+        tell them, and ours stays; the archive is an admin's.
         """
         archive = folder / "program_output.zip"
         await self._objects.get_file(program["key"], archive)
         paths = {"scoring_output.zip": archive}
-        for name in ("detailed_results.html", "dataset.jsonl"):
+        for name in () if hidden else ("detailed_results.html", "dataset.jsonl"):
             entry = program["report" if name == "detailed_results.html" else "dataset"]
             if entry is not None and name in ours:
                 paths[name] = folder / f"program_{name}"

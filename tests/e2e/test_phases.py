@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ import assay
 from shared.api import Evaluation
 from tests.pages.places import Seed
 from tests.running import RunningStack
+from tests.scoring_programs import environment
 
 KEYS = {"viewer": "look", "runner": "start", "admin": "rule"}
 GOLD = "zyzzyva"
@@ -182,3 +184,44 @@ def test_an_admin_sees_them_and_other_phases_show_theirs(stack: RunningStack, hi
         items: list[dict[str, Any]] = client.get("/v1/environments/riddles/items?phase=shown").json()["items"]
         assert [item["target"] for item in items] == [f"{GOLD} {n}" for n in range(ITEMS)]
     assert not any(file.name == "dataset.jsonl" for file in one.files)
+
+
+def test_a_scoring_program_tells_nobody_but_an_admin_what_it_knows(stack: RunningStack, tmp_path: Path) -> None:
+    program = """
+        import json, sys
+        gold = open("/app/input/ref/gold.txt").read()
+        print(gold)
+        print(gold, file=sys.stderr)
+        open("/app/output/detailed_results.html", "w").write(f"<p>{gold}</p>")
+        json.dump({"score": 1}, open("/app/output/scores.json", "w"))
+        sys.exit(int(open("/app/input/ref/code.txt").read()))
+    """
+    model = stack.add_model("told", model="sample-80")
+    for slug, code, status in (("tells", "0", "completed"), ("fails", "3", "failed")):
+        folder = environment(
+            tmp_path,
+            slug,
+            program,
+            scoring={"reference": "reference_data"},
+            columns=[{"key": "score"}],
+            phase={"hide_targets": True},
+            files={"reference_data/gold.txt": GOLD, "reference_data/code.txt": code},
+        )
+        stack.client.environments.push(folder)
+        (done,) = stack.wait(stack.evaluate(slug, [model]))
+        assert done.status == status
+        with http(stack, "runner") as client:
+            for path in ("", "/results", "/events?limit=1000", "/files"):
+                assert GOLD not in client.get(f"/v1/evaluations/{done.id}{path}").raise_for_status().text, path
+            for file in done.files:
+                answer = client.get(f"/v1/evaluations/{done.id}/files/{file.name}")
+                assert answer.status_code == (403 if file.name == "scoring_output.zip" else 200), file.name
+                assert GOLD.encode() not in contents(answer)
+        if status == "failed":
+            assert done.error == (
+                "the scoring program ended with code 3; what it said is not shown, since the phase hides its targets"
+            )
+        else:
+            with http(stack, "admin") as client:
+                answer = client.get(f"/v1/evaluations/{done.id}/files/scoring_output.zip")
+                assert GOLD.encode() in contents(answer)

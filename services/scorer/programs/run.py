@@ -77,8 +77,14 @@ class Programs:
                 await asyncio.to_thread(layout.unpack, bundle, scoring, setting.reference, self._limits)
                 await layout.write_results(results, files=scoring.files, samples=evaluation["samples_per_item"])
                 await asyncio.to_thread(layout.open_up)
-                log = ProgramLog(folder, step.evaluation, self._say)
-                await self._execute(step, scoring, setting, layout, log)
+                # It knows the gold answers, and may well print them.
+                is_told = not evaluation.get("hide_targets")
+                log = ProgramLog(folder, step.evaluation, self._say if is_told else _tell_nobody)
+                if not is_told:
+                    await self._note(
+                        step, "Scoring program: the phase hides its targets, so what it says is in its files alone"
+                    )
+                await self._execute(step, scoring, setting, layout, log, is_told=is_told)
                 return await self._take(step, setting, layout, log, metrics)
             finally:
                 for left in (layout.output, layout.shared):
@@ -100,7 +106,14 @@ class Programs:
         )
 
     async def _execute(
-        self, step: Step, scoring: ProgramScoring, setting: _Setting, layout: Layout, log: ProgramLog
+        self,
+        step: Step,
+        scoring: ProgramScoring,
+        setting: _Setting,
+        layout: Layout,
+        log: ProgramLog,
+        *,
+        is_told: bool,
     ) -> None:
         """Raises `ProgramFailed` unless the program came to a good end."""
         words, asked_for = command(setting.command, self._sandbox.python)
@@ -133,7 +146,7 @@ class Programs:
         finally:
             await end([following])
             await log.flush(last=True)
-        if failure := failed(finished, log.tail, setting.image):
+        if failure := failed(finished, log.tail, setting.image, is_told=is_told):
             raise ProgramFailed(failure)
 
     async def _take(
@@ -167,6 +180,10 @@ class Programs:
             await self._service.nc.publish(subjects.notes(note.evaluation), note.model_dump_json().encode())
 
 
+async def _tell_nobody(note: Note) -> None:
+    """In the place of `_say` where a program's lines must not be told."""
+
+
 def _environment() -> dict[str, str]:
     # A fixed seed of hashes: the same predictions give the same scores.
     threads = str(min(4, os.cpu_count() or 1))
@@ -179,8 +196,8 @@ def _environment() -> dict[str, str]:
     }
 
 
-def failed(finished: Finished, tail: list[str], image: str | None) -> str | None:
-    """What is wrong with how a program ended, or None. `tail` are the last lines of its standard error."""
+def failed(finished: Finished, tail: list[str], image: str | None, *, is_told: bool = True) -> str | None:
+    """What is wrong with how a program ended, or None. `tail` are the last lines of its standard error, quoted where `is_told`."""
     if finished.stopped is not None:
         return f"the scoring program was stopped: {finished.stopped}"
     if not finished.exit_code:
@@ -192,6 +209,9 @@ def failed(finished: Finished, tail: list[str], image: str | None) -> str | None
                 f"the scoring program needs the Python module {missing[1]!r}, which is neither in its folder nor installed here"
                 f"{made_for}: put it into the folder, or name a Python that has it in ASSAY_PROGRAM_PYTHON"
             )
+    if not is_told:
+        hidden = "what it said is not shown, since the phase hides its targets"
+        return f"the scoring program ended with code {finished.exit_code}; {hidden}{made_for}"
     lines = [clip(visible(line.strip()), 300) for line in tail if line.strip()][-_LAST_LINES:]
     said = (
         f"; the end of its standard error: {' | '.join(lines)}" if lines else ", without a word on its standard error"
