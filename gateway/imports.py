@@ -28,22 +28,22 @@ def options_from(value: Any, *, has_file: bool) -> Import:
     return options
 
 
-def options_from_text(text: str) -> Import:
-    """The same, from the text of a multipart field beside its file."""
+def options_from_text(text: str, *, has_file: bool) -> Import:
+    """The same, from the text of a multipart field."""
     if len(text.encode()) > MAX_OPTIONS_BYTES:
         raise _wrong(f"is larger than {MAX_OPTIONS_BYTES:,} bytes")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _wrong(f"is not JSON: {error}") from None
-    return options_from(value, has_file=True)
+    return options_from(value, has_file=has_file)
 
 
 FORM_FIELDS = ("format", "slug", "title", "options")
 """Of the page's form, beside its file; `options` is JSON with all others."""
 
 
-def options_from_form(texts: Mapping[str, str]) -> Import | None:
+def options_from_form(texts: Mapping[str, str], *, has_file: bool) -> Import | None:
     """The same, from the fields of the page's form; None where the file is a bundle as it is."""
     given = {name: text for name in FORM_FIELDS if (text := texts.get(name, "").strip())}
     if "format" not in given:
@@ -59,7 +59,7 @@ def options_from_form(texts: Mapping[str, str]) -> Import | None:
         raise _wrong(f"options are not JSON: {error}") from None
     if not isinstance(more, dict):
         raise _wrong('options must be a JSON object, such as {"fields": {"input": "question", "target": "answer"}}')
-    return options_from({**more, **given}, has_file=True)
+    return options_from({**more, **given}, has_file=has_file)
 
 
 def _wrong(message: str) -> Invalid:

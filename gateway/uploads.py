@@ -43,7 +43,8 @@ def wrong(field: str, message: str) -> Invalid:
 
 
 async def receive(request: Request, settings: Settings, fields: Collection[str] = (IMPORT_FIELD,)) -> Upload:
-    """The file of the field `bundle`, spooled to disk, and the texts of `fields`. The caller closes it.
+    """The file of the field `bundle`, spooled to disk, and the texts of `fields`. The caller closes it. Only with such a text may the file
+    be missing, as a browser sends it where none was chosen.
 
     Raises `TooLarge`, `Invalid` naming a missing, repeated or unknown field, and Starlette's own 400 for a broken body.
     """
@@ -70,9 +71,11 @@ def checked(items: list[tuple[str, UploadFile | str]], limit: int, why: str, fie
             raise wrong(name, "must be a file, with a filename, and not a text" if name == FIELD else "must be a text")
         if isinstance(value, str):
             texts[name] = value
-        else:
+        elif value.filename or value.size:
             bundle = value
     if bundle is None:
+        if any(texts.values()):
+            return Upload(None, texts)
         raise wrong(FIELD, "is missing: send exactly one file in this field")
     if (bundle.size or 0) > limit:
         raise TooLarge(f"the bundle is too large: {why}")

@@ -132,7 +132,9 @@ async def create_environment(
     upload = await receive(request, parts.settings) if is_form else Upload(None, {})
     try:
         if is_form:
-            options = options_from_text(upload.texts[IMPORT_FIELD]) if IMPORT_FIELD in upload.texts else None
+            has_file = upload.bundle is not None
+            text = upload.texts.get(IMPORT_FIELD)
+            options = None if text is None else options_from_text(text, has_file=has_file)
         else:
             options = await _import_alone(request)
         registered = await register(parts, upload.bundle, options, idempotency_key)

@@ -71,7 +71,8 @@ async def add_environment(request: Request, parts: PartsOf) -> Response:
         upload = await receive(request, parts.settings, FORM_FIELDS)
         sent = upload.texts
         try:
-            registered = await register(parts, upload.bundle, options_from_form(sent))
+            options = options_from_form(sent, has_file=upload.bundle is not None)
+            registered = await register(parts, upload.bundle, options)
         finally:
             await upload.close()
     except Problem as problem:
@@ -104,8 +105,8 @@ async def _hub(
         next=tags.address_of(q, chosen, found.next) if found.next else None,
         problem=problem,
         wrong=[bundles.place(error) for error in problem.errors] if problem else [],
-        formats={name: kind.called for name, kind in FORMATS.items()},
-        sent=sent or {},
+        formats=FORMATS,
+        sent={**dict.fromkeys(FORM_FIELDS, ""), **(sent or {})},
         max_upload_mb=parts.settings.max_upload_mb,
         max_upload_bytes=parts.settings.max_upload_bytes,
     )

@@ -68,6 +68,51 @@ def test_errors_of_a_bundle_by_file_line_and_field_and_then_the_mended_one(visit
     expect(page.get_by_role("heading", level=1)).to_have_text("Capitals")
 
 
+TABLE = "question,answer\nWhat is the capital of France?,Paris\n"
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+def test_a_table_is_imported_and_what_was_guessed_is_shown(visit: Visit, script: bool) -> None:
+    visitor = visit(script=script)
+    visitor.expected.append("422")
+    page = visitor.go("/")
+    slug = f"table-{'a' if script else 'b'}"
+
+    def send(options: str) -> None:
+        page.get_by_label("Its format").select_option("table")
+        if not script and not page.get_by_label("Title").is_visible():
+            page.get_by_text("Options of an import").click()
+        page.get_by_label("Name in addresses").fill(slug)
+        page.get_by_label("Title").fill("A <b>table</b>")
+        page.get_by_label("Options of the format").fill(options)
+        file = {"name": "capitals.csv", "mimeType": "text/csv", "buffer": TABLE.encode()}
+        page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+        if not script:
+            page.get_by_role("button", name="Add environment").click()
+
+    send('{"fields": {"input": "qestion"}}')
+    error = page.get_by_role("alert").get_by_role("listitem")
+    expect(error).to_contain_text("fields.input")
+    expect(error).to_contain_text("did you mean 'question'?")
+    assert not visitor.overflows()
+    if script:
+        assert visitor.violations() == []
+    expect(page.get_by_label("Options of the format")).to_have_value('{"fields": {"input": "qestion"}}')
+
+    send('{"scoring": "contains"}')
+    page.wait_for_url(f"**/environments/{slug}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("A <b>table</b>")
+
+
+def test_options_that_are_no_json_are_not_sent(visit: Visit) -> None:
+    page = visit().go("/")
+    expect(page.get_by_label("Title")).to_be_hidden()
+    page.get_by_label("Its format").select_option("huggingface")
+    page.get_by_label("Options of the format").fill("{nope")
+    page.get_by_role("button", name="Import by name").click()
+    expect(page.get_by_role("alert")).to_contain_text("not JSON")
+
+
 def test_a_file_dropped_anywhere_is_sent(visit: Visit) -> None:
     visitor = visit()
     page = visitor.go("/")

@@ -1,4 +1,4 @@
-// A bundle, chosen or dropped anywhere on the page, sent to the API; what is wrong with it is shown by file, line and field.
+// A bundle, or a file to import, chosen or dropped anywhere on the page, sent to the API; what is wrong with it is shown by file, line and field.
 import { call, once, Problem } from "./api.js";
 import { byId, el } from "./dom.js";
 import { size } from "./format.js";
@@ -23,27 +23,48 @@ export function takeBundles(form) {
   const most = Number(form.dataset.most);
   let busy = false;
 
-  const choose = el("button", { class: "primary", type: "button", onclick: () => input.click() }, "Choose a zip");
-  input.parentElement.hidden = true;
-  form.querySelector("[type=submit]").replaceWith(choose);
-  form.prepend(el("p", { class: "drop-title" }, "Drop a bundle here"));
+  const format = form.elements.format;
+  const options = byId("upload-options");
+  const choose = el("button", { class: "primary", type: "button", onclick: () => input.click() }, "Choose a file");
+  const byName = el("button", { type: "button", onclick: () => send(null) }, "Import by name");
+  const title = el("p", { class: "drop-title" });
+  byId("upload-file").hidden = true;
+  form.querySelector("[type=submit]").replaceWith(choose, byName);
+  form.prepend(title);
   said.before(byId("upload-hint"));
   form.classList.add("ready");
+
+  const chosen = () => {
+    title.textContent = format.value ? "Drop a file to import here" : "Drop a bundle here";
+    options.hidden = !format.value;
+    options.open = Boolean(format.value);
+    byName.hidden = format.selectedOptions[0].dataset.fileless === undefined;
+    if (format.value) input.removeAttribute("accept");
+    else input.accept = ".zip,application/zip";
+  };
+  format.addEventListener("change", chosen);
+  chosen();
 
   async function send(file) {
     if (busy) return;
     show();
-    if (file.size > most) {
-      show(new Problem(413, `${file.name} has ${size(file.size)}; a bundle may have ${size(most)}.`));
+    if (file && file.size > most) {
+      show(new Problem(413, `${file.name} has ${size(file.size)}; a file may have ${size(most)}.`));
+      return;
+    }
+    let asked;
+    try {
+      asked = importOf(form);
+    } catch (error) {
+      show(error);
       return;
     }
     busy = true;
-    choose.disabled = true;
-    said.replaceChildren(el("bdi", {}, file.name), ` (${size(file.size)}) is being sent and checked.`, el("progress", { "aria-label": "Sending" }));
-    const body = new FormData();
-    body.append("bundle", file, file.name);
+    choose.disabled = byName.disabled = true;
+    const what = file ? [el("bdi", {}, file.name), ` (${size(file.size)}) is being sent and checked.`] : ["It is being fetched and checked."];
+    said.replaceChildren(...what, el("progress", { "aria-label": "Sending" }));
     try {
-      const { slug } = await call("POST", "/environments", { form: body, headers: once() });
+      const { slug } = await call("POST", "/environments", { ...body(file, asked), headers: once() });
       said.replaceChildren("Added.");
       location.assign(`/environments/${encodeURIComponent(slug)}`);
     } catch (error) {
@@ -51,7 +72,7 @@ export function takeBundles(form) {
       show(error);
     } finally {
       busy = false;
-      choose.disabled = false;
+      choose.disabled = byName.disabled = false;
       input.value = ""; // so that the same file, mended, can be chosen again
     }
   }
@@ -86,6 +107,31 @@ export function takeBundles(form) {
   });
 }
 
+/** What the form asks to import, as the API takes it; null for a bundle. */
+function importOf(form) {
+  const { format, slug, title, options } = form.elements;
+  if (!format.value) return null;
+  let more = {};
+  if (options.value.trim()) {
+    try {
+      more = JSON.parse(options.value);
+    } catch (error) {
+      throw new Problem(0, `The options of the format are not JSON: ${error.message}`);
+    }
+  }
+  const given = Object.entries({ slug: slug.value.trim(), title: title.value.trim() }).filter(([, value]) => value);
+  return { ...more, ...Object.fromEntries(given), format: format.value };
+}
+
+/** The request's body: a form with the file, or JSON where there is none. */
+function body(file, asked) {
+  if (!file) return { body: { import: asked } };
+  const form = new FormData();
+  form.append("bundle", file, file.name);
+  if (asked) form.append("import", JSON.stringify(asked));
+  return { form };
+}
+
 /** Show what is wrong with a bundle, or nothing. */
 function show(error = null) {
   const shown = byId("upload-problem");
@@ -96,10 +142,10 @@ function show(error = null) {
     el(
       "div",
       { class: "notice bad" },
-      el("h3", {}, "The bundle was not added"),
+      el("h3", {}, "Nothing was added"),
       errors.length
         ? [
-            el("p", {}, `Nothing was changed. Mend ${errors.length === 1 ? "this" : "these"} and send it again.`),
+            el("p", {}, `Mend ${errors.length === 1 ? "this" : "these"} and send it again.`),
             el("ol", { class: "wrong" }, errors.map((one) => row(place(one)))),
           ]
         : el("p", {}, error.message),
