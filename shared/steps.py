@@ -30,8 +30,8 @@ Handler = Callable[[Step], Awaitable[None]]
 Refuse = Callable[[Step, str], Awaitable[None]]
 
 
-def on_step(service: Service, consumer: str, verb: str, handler: Handler, refuse: Refuse) -> None:
-    """Handle every `evaluations.<id>.<verb>` through a durable consumer that all replicas share."""
+def on_step(service: Service, consumer: str, verb: str, handler: Handler, refuse: Refuse, *, at_once: int = 8) -> None:
+    """Handle every `evaluations.<id>.<verb>` through a durable consumer that all replicas share, `at_once` at a time in each."""
     under_way: dict[tuple[str, int], int] = {}  # evaluation and round -> position of the message that began it
 
     @service.broker.subscriber(
@@ -40,7 +40,7 @@ def on_step(service: Service, consumer: str, verb: str, handler: Handler, refuse
         durable=consumer,
         # A restarted server has forgotten the request that a fetch waits on, so none waits long.
         pull_sub=PullSub(batch_size=1, timeout=2),
-        max_workers=8,
+        max_workers=at_once,
         ack_policy=AckPolicy.MANUAL,
     )
     async def handle(message: NatsMessage) -> None:

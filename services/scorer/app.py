@@ -53,9 +53,10 @@ async def build() -> FastStream:
     # A sandbox for programs alone: other code is run for a moment, and does not wait for what may take hours.
     program_sandbox = Sandbox.of(settings)
     programs = Programs(service, database, objects, program_sandbox, ArchiveLimits(settings.max_unpacked_bytes))
-    rounds = Rounds(service, database, programs, Turns(service, database, settings.programs_at_once))
+    turns = Turns(service, database, settings.programs_at_once)
+    rounds = Rounds(service, database, programs, turns)
     service.command("targets.check")(Targets(workers, sandbox).check)
-    on_step(service, subjects.SCORER_LANDED, "landed", rounds.all_landed, rounds.refuse)
+    on_step(service, subjects.SCORER_LANDED, "landed", rounds.all_landed, rounds.refuse, at_once=64)
     service.hooks = [scorer.reconnected]
 
     app = FastStream(service.broker, logger=None)
@@ -69,6 +70,7 @@ async def build() -> FastStream:
 
     @app.on_shutdown
     async def stop() -> None:
+        turns.stop()
         await scorer.stop()
         await service.stop_background()
         await workers.stop()

@@ -7,7 +7,9 @@ from pydantic import TypeAdapter
 
 from services.scorer.metrics import Metrics
 from services.scorer.programs.run import Programs
+from services.scorer.programs.scores import ProgramFailed
 from services.scorer.programs.turns import Turns
+from services.scorer.sandbox import NoSandbox
 from services.scorer.scorers import main_metric
 from shared import subjects
 from shared.contracts import Step
@@ -37,8 +39,7 @@ class Rounds:
     async def all_landed(self, step: Step) -> None:
         """LIFECYCLE `landed`: compute the round's metrics, store them, and pass the evaluation on to artifacts.
 
-        A scoring program has its turn in the background: it may take hours, and others' numbers do not wait for it. Where it dies with
-        this process, the evaluation's owner asks again.
+        A scoring program may take hours. Others' numbers do not wait for it: many of these steps are under way at a time.
         """
         if not await self._is_scored(step):
             evaluation = await self._database["evaluations"].find_one({"_id": step.evaluation})
@@ -47,7 +48,7 @@ class Rounds:
                 return
             scoring: Scoring = _SCORING.validate_python(evaluation["scoring"])
             if isinstance(scoring, ProgramScoring):
-                self._turns.begin(step, lambda: self._run_program(step, evaluation, scoring), self.refuse)
+                await self._turns.take(step, lambda: self._run_program(step, evaluation, scoring))
                 return
             await self._store(step, {"metrics": await self._metrics(evaluation, main_metric(scoring))})
         await self._say(step, "scored")
@@ -57,11 +58,15 @@ class Rounds:
         await self._store(step, {"error": error})
 
     async def _run_program(self, step: Step, evaluation: Document, scoring: ProgramScoring) -> None:
-        """Raises what `Programs.run` does."""
         if not await self._is_scored(step):
             metrics = await self._metrics(evaluation, "accuracy")
             results = self._results(evaluation, {}, PROGRAM_BATCH)
-            scored = await self._programs.run(step, evaluation, scoring, metrics, results)
+            try:
+                scored = await self._programs.run(step, evaluation, scoring, metrics, results)
+            except (ProgramFailed, NoSandbox) as error:
+                await self.refuse(step, str(error))
+                await self._say(step, "refused")
+                return
             kill_point("scorer.program_done")
             await self._store(step, scored)
         await self._say(step, "scored")
@@ -74,7 +79,7 @@ class Rounds:
         await self._database["scores"].replace_one({"_id": _id(step)}, document, upsert=True)
 
     async def _say(self, step: Step, verb: str) -> None:
-        kill_point("scorer.scored")
+        kill_point(f"scorer.{verb}")
         await self._service.js.publish(
             subjects.lifecycle(step.evaluation, verb),
             step.model_dump_json().encode(),
