@@ -1,5 +1,6 @@
 """Multiple-choice items, as the scorer `choice` reads them."""
 
+import hashlib
 from collections.abc import Sequence
 from string import ascii_uppercase
 
@@ -43,3 +44,12 @@ def target_of(index: int, choices: Sequence[str]) -> str:
     if folded.count(folded[index]) == 1:
         return choices[index]
     raise ValueError("is a choice that another one cannot be told from")
+
+
+def reordered(question: str, choices: Sequence[str], right: int) -> tuple[list[str], int]:
+    """The choices in another order, and where the right one is then: for data in which it always stands at one place.
+
+    The order is the same wherever and whenever it is made, and does not tell which is right.
+    """
+    order = sorted(range(len(choices)), key=lambda at: hashlib.sha256(f"{question}\0{choices[at]}".encode()).digest())
+    return [choices[at] for at in order], order.index(right)

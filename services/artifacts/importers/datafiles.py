@@ -52,6 +52,11 @@ def of_split(files: Files, split: str) -> list[str]:
     return sorted(name for name in tables(files) if is_named(name))
 
 
+def of_config(files: Files, config: str | None) -> Files:
+    """The files below a folder that is named after a dataset's subset, where there is one."""
+    return {name: path for name, path in files.items() if config in PurePosixPath(name).parts[:-1]} or files
+
+
 def rows(files: Files, names: list[str], limits: Limits, problems: Problems) -> Iterator[tuple[str, Row]]:
     """The rows of several files as one, each with the name of its file. What is wrong with a file is in `problems`."""
     for name in names:

@@ -9,7 +9,7 @@ from typing import Any
 from services.artifacts.bundles import Limits
 from services.artifacts.importers import table
 from services.artifacts.importers.bundle import head, phase_name, write_manifest, write_rows
-from services.artifacts.importers.datafiles import Files, listed, of_split, refuse_row, rows, tables
+from services.artifacts.importers.datafiles import Files, listed, of_config, of_split, refuse_row, rows, tables
 from services.artifacts.importers.presets import PRESETS, BadColumn, Preset
 from services.artifacts.importers.report import Report
 from services.artifacts.importers.source import files_in, wrong_file, wrong_option
@@ -35,7 +35,7 @@ def convert(source: Path, options: HuggingFaceImport, out: Path, limits: Limits)
                 option, f"does not go with a preset, which has its own; leave out one of {option} and preset"
             )
     return _Benchmark(
-        PRESETS[options.preset], options, _of_config(files, options.config or PRESETS[options.preset].config), limits
+        PRESETS[options.preset], options, of_config(files, options.config or PRESETS[options.preset].config), limits
     ).write(out)
 
 
@@ -44,7 +44,7 @@ def _as_table(source: Path, options: HuggingFaceImport, files: Files, out: Path,
     if options.num_fewshot:
         raise wrong_option("num_fewshot", "needs a preset, which knows how an example is written")
     split = options.split or ("test" if of_split(files, "test") else None)
-    names = _split_files(_of_config(files, options.config), split) if split else sorted(files)
+    names = _split_files(of_config(files, options.config), split) if split else sorted(files)
     if split is None and len(names) > 1:
         raise wrong_option("split", f"is needed: which of these is evaluated? {listed(files)}")
     name = phase_name(split or PurePosixPath(names[0]).stem)
@@ -64,12 +64,6 @@ def _as_table(source: Path, options: HuggingFaceImport, files: Files, out: Path,
     if options.fields is not None:
         asked.fields = options.fields
     return table.convert(source, asked, out, limits)
-
-
-def _of_config(files: Files, config: str | None) -> Files:
-    """The files below a folder that is named after the subset, where there is one."""
-    below = {name: path for name, path in files.items() if config in PurePosixPath(name).parts[:-1]}
-    return below or files
 
 
 def _split_files(files: Files, split: str) -> list[str]:

@@ -3,13 +3,12 @@
 Columns are those of the datasets named here; the conventional few-shot counts are lm-evaluation-harness's.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from services.artifacts.importers.choices import ASK, choice_texts, target_of
+from services.artifacts.importers.choices import ASK, choice_texts, reordered, target_of
 
 _LETTERED = (
     "{{ question }}\n\n"
@@ -107,11 +106,9 @@ def _truthfulqa(values: Values) -> Values:
     choices = _texts("mc1_targets", found.get("choices"))
     if len(labels) != len(choices):
         raise BadColumn("mc1_targets", f"has {len(choices)} choices and {len(labels)} labels")
-    right = choices[labels.index(1)]
-    # The same order wherever it is imported, and none that says which is right.
-    ordered = sorted(choices, key=lambda choice: hashlib.sha256(f"{question}\0{choice}".encode()).digest())
+    ordered, right = reordered(str(question), choices, labels.index(1))
     rest = {key: value for key, value in values.items() if key not in ("mc1_targets", "mc2_targets")}
-    return {**rest, **_chosen("mc1_targets", ordered, ordered.index(right))}
+    return {**rest, **_chosen("mc1_targets", ordered, right)}
 
 
 def _humaneval(values: Values) -> Values:

@@ -49,7 +49,7 @@ def check_target(target: str, scoring: RegexScoring, hints: Mapping[str, Any]) -
     if not target.strip():
         return "the target is empty; give the text that the pattern must find"
     try:
-        empty = scoring.pattern is not None and not all(
+        empty = scoring.pattern is not None and not any(
             _normalised(gold, scoring) for gold in golds(target, scoring, hints)
         )
     except TimeoutError:

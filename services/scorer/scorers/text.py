@@ -25,12 +25,9 @@ def exact_match(output: str, target: str, scoring: ExactMatchScoring, hints: Map
 
 
 def check_exact_match(target: str, scoring: ExactMatchScoring, hints: Mapping[str, Any]) -> str | None:
-    for gold in golds(target, scoring, hints):
-        if not gold.strip():
-            return "the target is empty; an answer that is right is never empty"
-        if not _normalised(gold, scoring):
-            return "the target is nothing but punctuation, which ignore_punctuation leaves out; give a word or turn the option off"
-    return None
+    if any(_normalised(gold, scoring) for gold in golds(target, scoring, hints)):
+        return None
+    return _nothing_of(target) or "the target is empty; an answer that is right is never empty"
 
 
 def as_target(output: str, target: str, scoring: ProgramScoring, hints: Mapping[str, Any]) -> Score:
@@ -55,12 +52,9 @@ def contains(output: str, target: str, scoring: ContainsScoring, hints: Mapping[
 
 
 def check_contains(target: str, scoring: ContainsScoring, hints: Mapping[str, Any]) -> str | None:
-    for gold in golds(target, scoring, hints):
-        if not gold.strip():
-            return "the target is empty, which every answer contains"
-        if not _trimmed(gold, scoring):
-            return "the target is nothing but punctuation, which ignore_punctuation leaves out; give a word or turn the option off"
-    return None
+    if any(_trimmed(gold, scoring) for gold in golds(target, scoring, hints)):
+        return None
+    return _nothing_of(target) or "the target is empty, which every answer contains"
 
 
 def f1(output: str, target: str, scoring: F1Scoring, hints: Mapping[str, Any]) -> Score:
@@ -80,9 +74,18 @@ def f1(output: str, target: str, scoring: F1Scoring, hints: Mapping[str, Any]) -
 
 
 def check_f1(target: str, scoring: F1Scoring, hints: Mapping[str, Any]) -> str | None:
-    if all(map(_tokens, golds(target, scoring, hints))):
+    if any(map(_tokens, golds(target, scoring, hints))):
         return None
     return "the target has no word beside articles and punctuation, which token F1 leaves out"
+
+
+def _nothing_of(target: str) -> str | None:
+    """What to say where the options leave nothing of a target; None where there was nothing before."""
+    if not target.strip():
+        return None
+    return (
+        "the target is nothing but punctuation, which ignore_punctuation leaves out; give a word or turn the option off"
+    )
 
 
 def _f1(found: list[str], wanted: list[str]) -> float:

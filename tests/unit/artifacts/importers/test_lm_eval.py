@@ -159,7 +159,7 @@ def test_examples_without_data_are_left_out_and_said_so(tmp_path: Path) -> None:
         num_fewshot=3,
     )
     assert found.report.dropped["few-shot examples"] == 3
-    assert (found.report.comparable, "there are none" in found.report.comparable_why) == (False, True)
+    assert (found.report.comparable, "are not there" in found.report.comparable_why) == (False, True)
 
 
 def test_multiple_choice_becomes_letters(tmp_path: Path) -> None:
@@ -231,6 +231,69 @@ def test_included_files_and_the_task_that_is_asked_for(tmp_path: Path) -> None:
     assert (wrong["loc"], "did you mean 'plus'?" in wrong["msg"]) == (["import", "task"], True)
 
 
+def test_what_is_wrong_with_another_task_does_not_matter(tmp_path: Path) -> None:
+    files: dict[str, Content] = {
+        "_numbers_yaml": changed(NUMBERS, task=None),
+        "good.yaml": {"include": "_numbers_yaml", "task": "good"},
+        "bad.yaml": "task: bad\nprocess_docs: !function utils.docs\n",
+        EVAL: DOCS,
+    }
+    assert len(run(tmp_path / "good", files, task="good").items) == 2
+    found = refusal(tmp_path / "bad", files, task="bad")
+    assert (found["loc"], "line 2" in found["msg"], "process_docs" in found["msg"]) == (["bad.yaml"], True, True)
+    assert refusal(tmp_path / "none", files)["msg"] == "is needed, since there are 2 tasks: bad, good"
+
+
+def test_the_beginning_of_the_answer_ends_the_question(tmp_path: Path) -> None:
+    shots = {"sampler": "first_n", "samples": [{"question": "Hi?", "answer": "hm, #### 0"}]}
+    task = numbers(
+        gen_prefix="Let's think:\n",
+        num_fewshot=1,
+        fewshot_config=shots,
+        doc_to_text="{{question}}\n",
+        target_delimiter="",
+    )
+    found = run(tmp_path, task)
+    assert found.items[0]["messages"][0]["content"] == (
+        "Hi?\nLet's think:\nhm, #### 0\n\nHow many legs has a spider?\nLet's think:\n"
+    )
+    assert any(note.startswith("gen_prefix ends") for note in found.report.notes)
+
+
+def test_a_right_choice_that_always_comes_first_is_moved(tmp_path: Path) -> None:
+    docs = [{"question": f"Question {n}?", "of": [f"right {n}", f"wrong {n}", f"worse {n}"]} for n in range(20)]
+    task = PICK | {"doc_to_target": 0, "doc_to_choice": "of"}
+    found = run(tmp_path, {"pick.yaml": task, "test.jsonl": docs})
+    assert {item["target"] for item in found.items} == {"A", "B", "C"}
+    for at, item in enumerate(found.items):
+        assert item["hints"]["choices"]["ABC".index(item["target"])] == f"right {at}"
+    assert any("put into another order" in note for note in found.report.notes)
+
+
+def test_examples_are_of_no_split_that_is_evaluated(tmp_path: Path) -> None:
+    task = numbers(
+        validation_split="validation",
+        fewshot_split="validation",
+        num_fewshot=1,
+        dataset_kwargs=None,
+        dataset_path="x/y",
+    )
+    files = task | {"test.jsonl": DOCS, "validation.jsonl": SHOTS}
+    found = run(tmp_path / "one", files)
+    assert found.bundle.phases == [("test", 2)]
+    assert "The split validation is no phase: it gives the few-shot examples." in found.report.notes
+    task = numbers(fewshot_split="test", num_fewshot=1, dataset_kwargs=None, dataset_path="x/y")
+    alone = run(tmp_path / "two", task | {"test.jsonl": DOCS})
+    assert alone.column("messages")[0][0]["content"].startswith("Question: How many")
+    assert (alone.report.comparable, alone.report.dropped["few-shot examples"]) == (False, 1)
+
+
+def test_a_subset_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    files = numbers(dataset_path="x/y", dataset_name="big", dataset_kwargs=None)
+    files |= {"small/test.jsonl": SHOTS, "big/test.jsonl": DOCS}
+    assert run(tmp_path, files).column("metadata") == [{"doc": doc} for doc in DOCS]
+
+
 def test_both_splits_are_phases_and_the_harness_s_comes_first(tmp_path: Path) -> None:
     files = numbers(validation_split="validation", dataset_path="somebody/numbers", dataset_kwargs=None)
     files |= {
@@ -262,11 +325,11 @@ def test_metrics_over_texts(tmp_path: Path) -> None:
         ),
         ({YAML: "task: x\nmetric_list: [{metric: !python x}]"}, [YAML], "metric: !python x is for the tool"),
         ({YAML: "a: &a [1]\nb: !!python/object/apply:os.system [ls]"}, [YAML], "line 2"),
-        ({YAML: "group: all\ntask: [a, b]"}, [YAML, "task"], "is a group of tasks"),
+        ({YAML: "group: all\ntask: [a, b]"}, [YAML, "task"], "of a group, send the YAML of its tasks"),
         (numbers(doc_to_text=None), [YAML, "doc_to_text"], "doc_to_text is missing"),
         (numbers(num_fewshot="five"), [YAML, "num_fewshot"], "line "),
         (numbers(process_docs="utils.f"), [YAML, "process_docs"], "process_docs is Python that changes the rows"),
-        (numbers(include="other.yaml"), [YAML, "include"], "include 'other.yaml' is not among the YAML files"),
+        (numbers(include="other.yaml"), [YAML, "include"], "include 'other.yaml' is not in the source"),
         (numbers(include=YAML), [YAML, "include"], "leads through more than 10 files"),
         (numbers(output_type="loglikelihood"), [YAML, "output_type"], "needs log-likelihoods"),
         (numbers(test_split=None), [YAML, "test_split"], "which split is evaluated?"),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.artifacts.importers.lm_eval_task import Metric, Pipeline, Step, Task
+from services.artifacts.importers.lm_eval.task import Metric, Pipeline, Step, Task
 from services.artifacts.importers.report import Report
 from services.artifacts.importers.source import wrong_file, wrong_option
 from shared.explain import near
