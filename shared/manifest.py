@@ -112,9 +112,9 @@ class Generation(BaseModel):
     seed: int | None = None
 
 
-Lane = Literal["inline", "process", "sandbox"]
-"""How the scorer gets at a score: at once, in a worker process with limits, or by running code in the sandbox. All but the first have a
-queue of their own each, so that what takes its time holds up nothing else."""
+Lane = Literal["inline", "process", "sandbox", "judge"]
+"""How the scorer gets at a score: at once, in a worker process with limits, by running code in the sandbox, or by asking another model.
+All but the first have a queue of their own each, so that what takes its time holds up nothing else."""
 
 
 class Scored(Strict):
@@ -335,6 +335,11 @@ class JudgeScoring(Scored):
         against = () if self.pairwise is None else (self.pairwise.against,)
         return tuple(dict.fromkeys((*self.columns, *against)))
 
+    @property
+    def score_name(self) -> str:
+        """What a verdict is called among an answer's scores."""
+        return "judge" if self.pairwise is None else "win"
+
     @model_validator(mode="after")
     def _scaled(self) -> Self:
         if not self.scale[0] < self.scale[1]:
@@ -343,7 +348,7 @@ class JudgeScoring(Scored):
 
     @property
     def lane(self) -> Lane:
-        return "process"
+        return "judge"
 
 
 class InstalledScoring(Scored):

@@ -33,7 +33,11 @@ async def frame(parts: Parts, reference: str) -> dict[str, Any]:
     evaluation = evaluation_view(document)
     found = await parts.database["models"].find_one({"_id": evaluation.model})
     model = model_view(found) if found else None
+    judge = await parts.database["models"].find_one({"_id": evaluation.judge}) if evaluation.judge else None
     active = evaluation.status in ACTIVE
+    away = [
+        one for one in (model, model_view(judge) if judge else None) if one and one.status == ModelStatus.UNREACHABLE
+    ]
     return {
         "evaluation": evaluation,
         "model": model,
@@ -41,7 +45,8 @@ async def frame(parts: Parts, reference: str) -> dict[str, Any]:
         "tabs": tabs(evaluation),
         "active": active,
         "has_scores": has_scores(evaluation),
-        "waits": active and model is not None and model.status == ModelStatus.UNREACHABLE,
+        "judge": judge,
+        "waits": away[0] if active and away else None,
         "submission": next((file for file in evaluation.files if file.name == "submission.zip"), None),
         "may_redrive": evaluation.status == Status.COMPLETED and evaluation.progress.infra_error > 0,
         "again": again(evaluation),
@@ -76,7 +81,8 @@ def has_scores(evaluation: Evaluation) -> bool:
 def again(evaluation: Evaluation) -> str:
     """Where the same phase of the same version is run with other models."""
     environment = f"{evaluation.environment}@{evaluation.environment_version}"
-    return f"/environments/{environment}/evaluate?{urlencode({'phase': evaluation.phase})}"
+    asked = {"phase": evaluation.phase, **({"judge": evaluation.judge} if evaluation.judge else {})}
+    return f"/environments/{environment}/evaluate?{urlencode(asked)}"
 
 
 @router.get("/evaluations/{reference}")

@@ -14,7 +14,7 @@ from shared.errors import FieldError, Invalid, Problem, from_validation
 
 NUMBERS: dict[str, Callable[[str], int | float]] = {"limit": int, "samples_per_item": int, "priority": int}
 PARAMS: dict[str, Callable[[str], int | float]] = {"temperature": float, "max_tokens": int, "top_p": float, "seed": int}
-FIELDS = ("phase", *NUMBERS, *PARAMS, "stop", "other")
+FIELDS = ("phase", "judge", *NUMBERS, *PARAMS, "stop", "other")
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ def body_of(given: Given, environment: str) -> tuple[EvaluationCreate, dict[str,
     """The body, checked and as it would have been sent; raises `Invalid` for all that is wrong in it."""
     errors: list[FieldError] = []
     body: dict[str, Any] = {"environment": environment, "models": given.models}
-    if given.texts["phase"]:
-        body["phase"] = given.texts["phase"]
+    for name in ("phase", "judge"):
+        if given.texts[name]:
+            body[name] = given.texts[name]
     body |= _numbers(given, NUMBERS, errors)
     body["params"] = _other(given.texts["other"], errors) | _numbers(given, PARAMS, errors)
     if stop := [line for line in given.texts["stop"].splitlines() if line]:

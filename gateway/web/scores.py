@@ -129,6 +129,18 @@ def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     missing = f", {texts.count(tokens['unreported'])} calls not reported" if tokens.get("unreported") else ""
     counted = f"{texts.count(tokens.get('prompt'))} in, {texts.count(tokens.get('completion'))} out{missing}"
     found.append(("Tokens", texts.count(tokens.get("total")), counted))
+    if judge := metrics.get("judge"):
+        found.append(
+            (
+                "Judge's tokens",
+                texts.count(judge["tokens"]["total"]),
+                f"of {texts.count(judge['asked'])} questions to it",
+            )
+        )
+        if judge["unread"]:
+            found.append(
+                ("Not judged", texts.count(judge["unread"]), "answers of which no verdict could be read; they count 0")
+            )
     retries = number(metrics, "retries")
     found.append(("Calls", texts.count(metrics.get("attempts")), f"{texts.count(retries)} of them retries"))
     limits = bounds(metrics).get("scores") or {}

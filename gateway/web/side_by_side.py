@@ -93,9 +93,11 @@ def best_of(values: Sequence[float | None], better: str, show: Callable[[float |
 
 def setting_rows(evaluations: Sequence[Document]) -> tuple[list[SettingRow], list[SettingRow]]:
     """The settings that differ, and those that are the same in all."""
+    judged = any(one.get("judge_name") for one in evaluations)
     rows = [
         SettingRow("Model", [one["model_name"] for one in evaluations]),
         SettingRow("Name at the endpoint", [_setting(one, "model") for one in evaluations]),
+        *([SettingRow("Judge", [_said(one.get("judge_name")) for one in evaluations])] if judged else []),
         SettingRow("Environment version", [one["version"][:12] for one in evaluations]),
         SettingRow("Items", [_limit(one) for one in evaluations]),
         SettingRow("Samples an item", [texts.count(one["samples_per_item"]) for one in evaluations]),

@@ -55,6 +55,25 @@ def share(size: int, claims: Sequence[Claim]) -> list[int]:
 
 
 @dataclass
+class AtJudge:
+    """The answers of an evaluation that wait for their verdict, looked at once a second: `counted`, when `done` results had landed.
+
+    They have left their model, so that they stand in nobody's way there; and the judge is not to be given more than `most`.
+    """
+
+    counted: int = 0
+    done: int = 0
+    most: int | None = None
+
+    def now(self, done: int) -> int:
+        """How many there are at least, now that `done` results have landed."""
+        return max(0, self.counted - max(0, done - self.done))
+
+    def is_full(self, done: int) -> bool:
+        return self.most is not None and self.now(done) >= self.most
+
+
+@dataclass
 class Rate:
     """Landed results per second, averaged exponentially over about two seconds."""
 

@@ -250,6 +250,7 @@ class Orchestrator:
                     if time.monotonic() - checked_at > 1:
                         checked_at = time.monotonic()
                         part, others_per_s = await self._store.part(model_id)
+                        await self._look_at_judges(runs)
                     landed_per_s = others_per_s + sum(run.rate.per_s for run in runs)
                     await self._fill(runs, window(await self._models.concurrency(model_id), landed_per_s, part))
                 except Exception as error:
@@ -264,6 +265,11 @@ class Orchestrator:
                 wake.clear()
         finally:
             del self._dispatchers[model_id]
+
+    async def _look_at_judges(self, runs: list[Run]) -> None:
+        for run in runs:
+            if judge := run.document.get("judge"):
+                await run.look_at_judge(window(await self._models.concurrency(judge), run.rate.per_s))
 
     async def _fill(self, runs: list[Run], size: int) -> None:
         grants = share(size, [Claim(run.outstanding, run.remaining, run.document["priority"]) for run in runs])

@@ -66,6 +66,12 @@ async def waiting(js: JetStreamContext, evaluation: Document) -> int:
     return found.total()
 
 
+async def at_judge(js: JetStreamContext, evaluation: Document) -> int:
+    """How many answers of an evaluation that is judged wait for a verdict."""
+    subject = subjects.judge_job(evaluation["judge"], evaluation["_id"])
+    return await broker.count_messages(js, subjects.JOBS, subject)
+
+
 def adds_up(sent: int, done: int, total: int, waiting: int) -> bool:
     """Whether the queues hold exactly what is out by the hints. Then no hint was lost, and `results` need not be counted.
 

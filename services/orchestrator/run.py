@@ -16,7 +16,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from services.orchestrator import broker, recovery, samples
-from services.orchestrator.dispatch import Rate
+from services.orchestrator.dispatch import AtJudge, Rate
 from services.orchestrator.ending import Ending
 from services.orchestrator.patience import Patience, patience
 from services.orchestrator.saying import Log
@@ -84,6 +84,7 @@ class Run:
         self.progress: dict[str, int] = dict(document["progress"])
         self.source: samples.Source | None = None
         self.sent = 0  # samples that are out or have landed, of this round
+        self._at_judge = AtJudge()
         self.rate = Rate()
         self.resends = 0
         self.wake = asyncio.Event()
@@ -133,13 +134,20 @@ class Run:
 
     @property
     def outstanding(self) -> int:
-        return max(0, self.sent - self.progress["done"])
+        """Samples that are at the model, or on their way to it or from it."""
+        done = self.progress["done"]
+        return max(0, self.sent - done - self._at_judge.now(done))
 
     @property
     def remaining(self) -> int:
         if self.source is None or self._is_called_off or self.document["status"] != Status.RUNNING:
             return 0
-        return self.source.remaining
+        return 0 if self._at_judge.is_full(self.progress["done"]) else self.source.remaining
+
+    async def look_at_judge(self, most: int) -> None:
+        """To be called once a second: how many answers wait for their verdict, of which there are to be at most about `most`."""
+        counted = await recovery.at_judge(self.js, self.document)
+        self._at_judge = AtJudge(counted, self.progress["done"], most)
 
     @property
     def _is_called_off(self) -> bool:

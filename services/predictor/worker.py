@@ -69,7 +69,7 @@ class ModelWorker:
         self.gate = Gate(lambda: self.tally.in_flight)
         self.state: PacingState | None = None
         """What KV `pacing` says of the model; None: nothing yet."""
-        self._held: Counter[str] = Counter()  # evaluation -> its calls that wait at the gate
+        self._held: Counter[tuple[str, str]] = Counter()  # evaluation, `_judge` -> its calls that wait at the gate
         self._pulls = False
         self._stopping = False
         self._applying = asyncio.Lock()
@@ -101,8 +101,8 @@ class ModelWorker:
             self.gate.set_status(status, state.detail if state else "")
             if runs != self._pulls and self._held:
                 text = "the model answers again: going on" if runs else f"{self.gate.why}: waiting"
-                for evaluation, count in self._held.items():
-                    self._notes.add(evaluation, text, count)
+                for (evaluation, who), count in self._held.items():
+                    self._notes.add(evaluation, f"{who}{text}", count)
             if runs != self._pulls and not self._stopping:
                 self._pulls = runs
                 await (self.puller.start() if runs else self.puller.stop())
@@ -260,11 +260,11 @@ class ModelWorker:
     async def _enter(self, job: Job) -> Entry:
         if why := self.gate.why:
             self._notes.add(job.evaluation, f"{_judge(job)}{why}: waiting")
-        self._held[job.evaluation] += 1
+        self._held[job.evaluation, _judge(job)] += 1
         try:
             return await self.gate.enter(lambda: self._dropped(job))
         finally:
-            self._held[job.evaluation] -= 1
+            self._held[job.evaluation, _judge(job)] -= 1
 
     async def _failed(self, failure: CallFailed, entry: Entry, *, first: bool) -> bool:
         """Tell the others what a failure means for them; whether it is the endpoint's own and costs the sample no attempt."""

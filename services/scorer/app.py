@@ -8,6 +8,7 @@ import asyncio
 from faststream import FastStream
 
 from services.scorer.handlers import Scorer
+from services.scorer.judge import Judge
 from services.scorer.lane import Way
 from services.scorer.programs.run import Programs
 from services.scorer.programs.turns import Turns
@@ -18,6 +19,7 @@ from services.scorer.targets import Targets
 from services.scorer.workers import Workers
 from shared import subjects
 from shared.large import LargeMessages
+from shared.publisher import Publisher
 from shared.service import Service, run, set_up_logging, until_up
 from shared.settings import load_settings
 from shared.steps import on_step
@@ -43,12 +45,16 @@ async def build() -> FastStream:
 
     objects = Objects(settings)
     workers = Workers(settings.scorer_processes)
+    large = LargeMessages(service.nc, objects, settings.message_max_bytes)
+    publisher = Publisher(service.nc)
+    # Processes of its own: what scoring takes elsewhere must not hold up questions, nor the other way round.
+    askers = Workers(settings.scorer_processes)
     sandbox = Sandbox.of(settings)
     ways = {
         "process": Way(workers.score, at_once=4 * workers.count),
         "sandbox": Way(Code(sandbox).score, at_once=sandbox.at_once),
+        "judge": Way(Judge(askers, publisher, large).score, at_once=4 * askers.count),
     }
-    large = LargeMessages(service.nc, objects, settings.message_max_bytes)
     scorer = Scorer(service, database, large, ways)
     # A sandbox for programs alone: other code is run for a moment, and does not wait for what may take hours.
     program_sandbox = Sandbox.of(settings)
@@ -64,6 +70,7 @@ async def build() -> FastStream:
     @app.after_startup
     async def start() -> None:
         await asyncio.to_thread(sweep)
+        await publisher.start()
         await scorer.start()
         service.spawn(scorer.land_batches(), "landing results")
         service.spawn(scorer.land_scored(), "landing results of lanes")
@@ -74,6 +81,8 @@ async def build() -> FastStream:
         await scorer.stop()
         await service.stop_background()
         await workers.stop()
+        await askers.stop()
+        await publisher.stop()
         sandbox.close()
         program_sandbox.close()
         client.close()

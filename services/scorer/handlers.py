@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pymongo.errors import PyMongoError
 
 from services.scorer.landing import document_of, land, result
-from services.scorer.lane import Lane, Way
+from services.scorer.lane import Landing, Lane, Way
 from services.scorer.scorers import wrong
 from services.scorer.workers import ScorerFailed
 from shared import subjects
@@ -143,11 +143,14 @@ class Scorer:
         """Of a prediction in a lane; None where it is done with, or comes again later."""
         try:
             prediction = Prediction.model_validate_json(await self._large.body(message))
-            if prediction.outcome is Outcome.INFRA_ERROR:
-                scored = wrong(prediction.target)
-            else:
-                scored = await lane.score(prediction)
-            return document_of(prediction, scored, time.time())
+            if prediction.outcome is Outcome.INFRA_ERROR and prediction.judging is None:
+                return document_of(prediction, wrong(prediction.target), time.time())
+            scored = await lane.score(prediction)
+            if scored is not None:
+                landing = scored if isinstance(scored, Landing) else Landing(prediction, scored)
+                return document_of(landing.prediction, landing.score, time.time())
+            await lane.acknowledge(message)
+            await self._large.discard(message)
         except ObjectMissing:
             await lane.acknowledge(message)
         except (ValidationError, ScorerFailed) as error:

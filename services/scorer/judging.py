@@ -3,9 +3,11 @@
 For a worker process: a rubric is a template that a user wrote, and a pattern may backtrack over what the judge wrote.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+
+from pydantic import BaseModel
 
 from services.scorer.verdicts import Unread, agreed, read
 from shared import rubrics
@@ -17,70 +19,77 @@ MAX_KEPT = 50_000
 """Characters of a judge's answer that are kept, its end, where the verdict is."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """How an answer came off. `score` is in 0..1; `detail` says why it has none, and counts 0 then.
+class Judged(BaseModel):
+    """How an answer came off.
 
-    `prediction` is that of the evaluated model, as it was, or an `infra_error` where the judge could not be asked.
+    `prediction` is the evaluated model's, as it was, or an `infra_error` where the judge could not be asked; its `judging` has all
+    verdicts. `score` is in 0..1; where there is none `detail` says why, and it counts 0.
     """
 
     prediction: Prediction
-    verdicts: list[Verdict]
     score: float = 0.0
     correct: bool = False
     detail: str | None = None
 
 
+class Step(BaseModel):
+    """One of the two: the next question, or the end."""
+
+    job: Job | None = None
+    judged: Judged | None = None
+
+
 def is_asked(prediction: Prediction) -> bool:
     """Whether this is for the judge: an answer that it has to be asked about, or what it said. The rest has nothing to judge."""
-    answered = prediction.outcome is Outcome.SCORED
-    return prediction.judging is not None or (isinstance(prediction.scoring, JudgeScoring) and answered)
+    return prediction.judging is not None or prediction.outcome is Outcome.SCORED
 
 
-def step(prediction: Prediction) -> Job | Judged:
+def step(scoring: JudgeScoring, prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """What comes after a prediction, as a `Step` in JSON; `prediction` is in JSON too, without its scoring."""
+    found = following(Prediction.model_validate({**prediction, "scoring": scoring}))
+    after = Step(job=found) if isinstance(found, Job) else Step(judged=found)
+    return after.model_dump(mode="json", exclude_defaults=True)
+
+
+def following(prediction: Prediction) -> Job | Judged:
     """The next question to the judge, or the end of it."""
     scoring = prediction.scoring
     assert isinstance(scoring, JudgeScoring)
     if prediction.judging is None:
         return _question(prediction, scoring, Judging(answer=Answered(**_call(prediction))))
-    verdicts = prediction.judging.verdicts
+    answer, verdicts = prediction.judging.answer, prediction.judging.verdicts
     if prediction.outcome is Outcome.INFRA_ERROR:
-        failed = _own(prediction).model_copy(
-            update={"outcome": Outcome.INFRA_ERROR, "error": f"the judge: {prediction.error}"}
-        )
-        return Judged(failed, verdicts)
+        lost = answer.model_copy(update={"outcome": Outcome.INFRA_ERROR, "error": f"the judge: {prediction.error}"})
+        return Judged(prediction=_own(prediction, lost, verdicts))
     verdict = _verdict(prediction, scoring, swapped=bool(verdicts))
-    so_far = [*verdicts, verdict]
+    verdicts = [*verdicts, verdict]
     if verdict.score is None:
-        return Judged(_own(prediction), so_far, detail=verdict.error)
-    if scoring.pairwise and scoring.pairwise.swap and len(so_far) == 1:
-        return _question(prediction, scoring, Judging(answer=prediction.judging.answer, verdicts=so_far))
-    score = agreed(so_far)
+        return Judged(prediction=_own(prediction, answer, verdicts), detail=verdict.error)
+    if scoring.pairwise and scoring.pairwise.swap and len(verdicts) == 1:
+        return _question(prediction, scoring, Judging(answer=answer, verdicts=verdicts))
+    score = agreed(verdicts)
     correct = score == 1 if scoring.pairwise else score >= scoring.threshold
-    return Judged(_own(prediction), so_far, score, correct)
+    return Judged(prediction=_own(prediction, answer, verdicts), score=score, correct=correct)
 
 
 def _question(prediction: Prediction, scoring: JudgeScoring, judging: Judging) -> Job | Judged:
-    values = rubrics.seen(
-        scoring, prediction.hints, prediction.target, judging.answer.output, swapped=bool(judging.verdicts)
-    )
-    fields = _sample(prediction) | {"model": prediction.judge, "judging": judging}
+    answer, verdicts = judging.answer, judging.verdicts
+    values = rubrics.seen(scoring, prediction.hints, prediction.target, answer.output, swapped=bool(verdicts))
     try:
         messages = _templates(scoring.system, scoring.rubric).render(values, sorted(values))
     except TemplateError as error:
         # With the stand-in for an answer it could be rendered; with this one it cannot.
         detail = f"{'.'.join(map(str, error.loc))}: {error.msg}"
-        return Judged(_own(prediction.model_copy(update={"judging": judging})), judging.verdicts, detail=detail)
+        return Judged(prediction=_own(prediction, answer, verdicts), detail=detail)
     return Job(
-        **fields,
+        **_sample(prediction) | {"model": prediction.judge, "judging": judging},
         messages=[ChatMessage(**message) for message in messages],
         params=scoring.generation.model_dump(mode="json", exclude_none=True),
     )
 
 
 def _verdict(prediction: Prediction, scoring: JudgeScoring, *, swapped: bool) -> Verdict:
-    score = None
-    error = None
+    score = error = None
     if prediction.outcome is Outcome.MODEL_ERROR:
         error = f"the judge's endpoint refused: {prediction.error}"
     else:
@@ -99,10 +108,15 @@ def _verdict(prediction: Prediction, scoring: JudgeScoring, *, swapped: bool) ->
     )
 
 
-def _own(prediction: Prediction) -> Prediction:
-    """The prediction of the evaluated model that a judge's one carries."""
-    assert prediction.judging is not None
-    return Prediction(**_sample(prediction), **_call(prediction.judging.answer))
+def own(prediction: Prediction) -> Prediction:
+    """The evaluated model's prediction, out of one that is for the judge."""
+    judging = prediction.judging or Judging(answer=Answered(**_call(prediction)))
+    return _own(prediction, judging.answer, judging.verdicts)
+
+
+def _own(prediction: Prediction, answer: Answered, verdicts: list[Verdict]) -> Prediction:
+    judging = Judging(answer=answer, verdicts=verdicts)
+    return Prediction(**_sample(prediction) | _call(answer) | {"judging": judging})
 
 
 def _sample(prediction: Prediction) -> dict[str, Any]:

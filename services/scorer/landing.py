@@ -46,6 +46,8 @@ def document_of(prediction: Prediction, scored: Score, landed_at: float) -> Docu
         "landed_at": landed_at,
     }
     # Rare, so that a plain result does not carry their names.
+    if prediction.judging is not None:
+        document["judge"] = [verdict.model_dump() for verdict in prediction.judging.verdicts]
     if scored.detail is not None:
         document["detail"] = scored.detail
     if prediction.reasoning:

@@ -26,13 +26,22 @@ STORING = 256
 """Scored and not stored yet, beyond which nothing new is taken."""
 
 
-class Way(NamedTuple):
-    """How a lane scores one prediction, which is no `infra_error`, and how many at once.
+class Landing(NamedTuple):
+    """What becomes a result: the evaluated model's prediction, and how it is scored."""
 
-    `score` raises `ScorerFailed` where the scorer itself fails, each time; any other error means that it may work later.
+    prediction: Prediction
+    score: Score
+
+
+class Way(NamedTuple):
+    """How a lane scores one prediction, and how many at once.
+
+    `score` is not asked for an `infra_error` of the evaluated model's. It gives a `Landing` where it is another prediction that is scored,
+    and None where the score comes later, by another message. It raises `ScorerFailed` where the scorer itself fails, each time; any other
+    error means that it may work later.
     """
 
-    score: Callable[[Prediction], Awaitable[Score]]
+    score: Callable[[Prediction], Awaitable[Score | Landing | None]]
     at_once: int
 
 

@@ -88,8 +88,9 @@ class Rounds:
         )
 
     async def _metrics(self, evaluation: Document, main: str) -> Document:
-        metrics = Metrics(evaluation["progress"]["total"])
-        async for batch in self._results(evaluation, {"output": 0, "error": 0}, READ_BATCH):
+        metrics = Metrics(evaluation["progress"]["total"], judged=evaluation.get("judge") is not None)
+        texts = {"output": 0, "error": 0, "judge.output": 0, "judge.error": 0}
+        async for batch in self._results(evaluation, texts, READ_BATCH):
             for document in batch:
                 metrics.add(document)
         return metrics.finish(main)

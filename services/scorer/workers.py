@@ -103,6 +103,12 @@ class Workers:
             detail=scored.detail and scored.detail[:MAX_DETAIL],
         )
 
+    async def judge(self, prediction: Prediction) -> dict[str, Any]:
+        """What comes after a prediction that is judged, a `services.scorer.judging.Step`. Raises `OverLimit`, `ScorerFailed`, `WorkersAway`."""
+        asked = prediction.model_dump(mode="json", exclude={"scoring"}, exclude_defaults=True)
+        found: dict[str, Any] = await self._ask(prediction.scoring, "step", prediction=asked)
+        return found
+
     async def check_target(self, target: str, scoring: Scored, hints: dict[str, Any]) -> str | None:
         """Why this target cannot be used, in one sentence; None where it can. Raises `ScorerFailed` and `WorkersAway`."""
         try:

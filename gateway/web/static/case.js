@@ -74,9 +74,13 @@ function sampleOf(sample, several, whole) {
       el("h3", {}, "Difference ", el("span", { class: "hint" }, el("del", {}, "only in the target"), " ", el("ins", {}, "only in the prediction"))),
       difference(sample.difference),
     ],
+    sample.judge?.map(({ output, score, error }, at, { length }) => [
+      title("Judge", (length > 1 ? `the answer ${at ? "second" : "first"}, ` : "") + (score == null ? clip(error ?? "", 300) : plain(score))),
+      block(output, "Judge", cut(`judge.${at}`), null),
+    ]),
     sample.error && [title("Error"), block(sample.error, "Error", cut("error"), whole)],
     facts(sample),
-  ].flat(2);
+  ].flat(3);
 }
 
 /** A case (`/v1/evaluations/{id}/results/{index}`). `address` is its own page's; `whole` a file that has uncut texts, or null. */

@@ -179,6 +179,7 @@ function bodyOf() {
     if (Number.isNaN(value)) errors.push({ loc: [name], msg: "must be a number" });
     else if (value !== null) into[name] = value;
   };
+  if (form.elements.judge?.value) body.judge = form.elements.judge.value;
   const other = form.elements.other.value.trim();
   if (other) {
     let found = null;

@@ -32,7 +32,7 @@ function watch() {
       const waits = "waits" in root.dataset;
       const matters =
         type === "assay.model.status"
-          ? data.model === root.dataset.model && (data.status === "unreachable") !== waits
+          ? [root.dataset.model, root.dataset.judge].includes(data.model) && (data.status === "unreachable") !== waits
           : data.evaluation === root.dataset.id;
       if (matters) refresh();
     },

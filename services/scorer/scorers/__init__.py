@@ -18,6 +18,7 @@ from shared.manifest import (
     ExactMatchScoring,
     F1Scoring,
     InstalledScoring,
+    JudgeScoring,
     NumericScoring,
     ProgramScoring,
     RegexScoring,
@@ -55,10 +56,12 @@ _INLINE: dict[type, _Inline] = {
 
 _IN_WORKERS: dict[type, str] = {
     RougeScoring: "services.scorer.scorers.rouge",
+    JudgeScoring: "services.scorer.judging",
     CodeScoring: "services.scorer.scorers.code",
 }
 """Modules with `score(output, target, scoring, hints)`, `check_target(target, scoring, hints)`, and `corpus(sums, scoring)` where `Score` has
-`statistics`. That of `code` only checks targets there: its answers are run in the sandbox."""
+`statistics`. That of `code` only checks targets there: its answers are run in the sandbox. A judge's
+has `step(scoring, prediction)`."""
 
 _CORPUS: frozenset[type] = frozenset()
 
@@ -76,6 +79,8 @@ def score(output: str, target: str, scoring: Scoring, hints: Mapping[str, Any]) 
 
 def check_target(target: str, scoring: Scoring, hints: Mapping[str, Any]) -> str | None:
     """Why this target cannot be used with this scorer, in one sentence; None where it can."""
+    if isinstance(scoring, JudgeScoring):
+        return None  # artifacts tries the rubric with every item
     return _INLINE[type(scoring)].check_target(target, scoring, hints)
 
 
@@ -104,6 +109,8 @@ def main_metric(scoring: Scored) -> str:
             return "f1"
         case RougeScoring(variant=variant):
             return variant
+        case JudgeScoring():
+            return scoring.score_name
         case InstalledScoring():
             return scoring.main_metric
     return "accuracy"

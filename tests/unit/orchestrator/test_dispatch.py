@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.orchestrator.dispatch import WINDOW_CAP, Claim, Rate, share, window
+from services.orchestrator.dispatch import WINDOW_CAP, AtJudge, Claim, Rate, share, window
 
 claims = st.lists(
     st.builds(Claim, st.integers(0, 500), st.integers(0, 100_000), st.integers(1, 100)), min_size=1, max_size=8
@@ -66,3 +66,15 @@ def test_the_parts_make_up_the_whole(concurrency: int, landed_per_s: float, weig
     parts = [weight / sum(weights) for weight in weights]
     windows = [window(concurrency, landed_per_s, part) for part in parts]
     assert abs(sum(windows) - window(concurrency, landed_per_s)) <= len(parts) + 1
+
+
+def test_what_waits_for_a_judge_is_what_was_counted_less_what_has_landed_since() -> None:
+    waiting = AtJudge(counted=10, done=100, most=10)
+    assert [waiting.now(done) for done in (100, 104, 110, 150)] == [10, 6, 0, 0]
+    assert waiting.is_full(100)
+    assert not waiting.is_full(101)
+
+
+def test_without_a_judge_nothing_waits_for_one() -> None:
+    assert AtJudge().now(50) == 0
+    assert not AtJudge().is_full(0)

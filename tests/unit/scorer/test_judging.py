@@ -1,11 +1,12 @@
 """An answer before its judge, from message to message as they travel."""
 
+import json
 from typing import Any
 
 import pytest
 
-from services.scorer.judging import MAX_KEPT, Judged, is_asked, step
-from shared.contracts import Job, Outcome, Prediction, Usage
+from services.scorer.judging import MAX_KEPT, Judged, Step, is_asked, step
+from shared.contracts import Job, Outcome, Prediction, Usage, Verdict
 from shared.manifest import Generation, JudgePairwise, JudgeScoring
 
 RATED = JudgeScoring(
@@ -46,10 +47,18 @@ def answered(scoring: JudgeScoring = RATED, **changes: Any) -> Prediction:
     return Prediction(**{**fields, **changes})
 
 
+def following(prediction: Prediction) -> Step:
+    """As a worker is asked, through JSON both ways."""
+    asked = json.loads(prediction.model_dump_json(exclude={"scoring"}))
+    assert isinstance(prediction.scoring, JudgeScoring)
+    return Step.model_validate_json(json.dumps(step(prediction.scoring, asked)))
+
+
 def question(prediction: Prediction) -> Job:
-    found = step(prediction)
-    assert isinstance(found, Job)
-    return Job.model_validate_json(found.model_dump_json())
+    found = following(prediction)
+    assert found.judged is None
+    assert found.job
+    return found.job
 
 
 def said(job: Job, output: str, **changes: Any) -> Prediction:
@@ -61,9 +70,20 @@ def said(job: Job, output: str, **changes: Any) -> Prediction:
 
 
 def end(prediction: Prediction) -> Judged:
-    found = step(prediction)
-    assert isinstance(found, Judged)
-    return found
+    found = following(prediction)
+    assert found.job is None
+    assert found.judged
+    return found.judged
+
+
+def verdicts(found: Judged) -> list[Verdict]:
+    assert found.prediction.judging
+    return found.prediction.judging.verdicts
+
+
+def plain(found: Judged) -> Prediction:
+    """The prediction without what the judge said."""
+    return found.prediction.model_copy(update={"judging": None})
 
 
 def test_a_question_is_the_rubric_with_the_answer_in_it() -> None:
@@ -90,9 +110,9 @@ def test_a_question_is_another_message_of_the_same_sample() -> None:
 
 def test_a_verdict_gives_back_the_answer_as_it_was() -> None:
     found = end(said(question(answered()), "Good. Verdict: 8", usage=Usage(total_tokens=20)))
-    assert found.prediction == answered(model="m2")
+    assert plain(found) == answered(model="m2")
     assert (found.score, found.correct, found.detail) == (0.8, True, None)
-    (verdict,) = found.verdicts
+    (verdict,) = verdicts(found)
     assert (verdict.output, verdict.score, verdict.attempts) == ("Good. Verdict: 8", 0.8, 1)
     assert verdict.usage == Usage(total_tokens=20)
     assert verdict.latency_ms == 30
@@ -111,7 +131,7 @@ def test_pairwise_asks_in_both_orders() -> None:
     assert second.message_id() == "e1:4:1:2:3:judge:1"
     found = end(said(second, "Verdict: B"))
     assert (found.score, found.correct) == (1, True)
-    assert [verdict.score for verdict in found.verdicts] == [1, 1]
+    assert [verdict.score for verdict in verdicts(found)] == [1, 1]
     assert found.prediction.output == "It is 12."
 
 
@@ -123,7 +143,7 @@ def test_a_judge_that_prefers_what_stands_first_decides_nothing() -> None:
 def test_without_swap_one_question_decides() -> None:
     once = PAIR.model_copy(update={"pairwise": JudgePairwise(against="reference", swap=False)})
     found = end(said(question(answered(once)), "Verdict: A"))
-    assert (found.score, found.correct, len(found.verdicts)) == (1, True, 1)
+    assert (found.score, found.correct, len(verdicts(found))) == (1, True, 1)
 
 
 def test_a_verdict_that_cannot_be_read_ends_it_without_a_second_question() -> None:
@@ -131,7 +151,7 @@ def test_a_verdict_that_cannot_be_read_ends_it_without_a_second_question() -> No
     assert (found.score, found.correct) == (0, False)
     assert found.detail == "the judge's answer has no verdict that scoring.pattern finds"
     assert found.prediction.outcome is Outcome.SCORED
-    assert [(verdict.output, verdict.score) for verdict in found.verdicts] == [("I like both.", None)]
+    assert [(verdict.output, verdict.score) for verdict in verdicts(found)] == [("I like both.", None)]
 
 
 def test_a_judge_that_refuses_the_question_leaves_the_answer_unread() -> None:
@@ -148,21 +168,21 @@ def test_a_judge_that_cannot_be_reached_ends_the_sample_as_not_called() -> None:
     assert found.prediction.outcome is Outcome.INFRA_ERROR
     assert found.prediction.error == "the judge: HTTP 503"
     assert found.prediction.output == "It is 12."
-    assert [verdict.score for verdict in found.verdicts] == [1]
+    assert [verdict.score for verdict in verdicts(found)] == [1]
 
 
 def test_a_rubric_that_fails_with_this_answer_says_where() -> None:
     fussy = JudgeScoring(scorer="judge", rubric="Rate:\n{{ 1 / (output|length - 9) }}")
     found = end(answered(fussy))
-    assert found.detail == "scoring.rubric: line 2: ZeroDivisionError: division by zero"
-    assert (found.prediction, found.verdicts) == (answered(fussy), [])
+    assert found.detail == "scoring.rubric: line 2 of the template: ZeroDivisionError: division by zero"
+    assert (plain(found), verdicts(found)) == (answered(fussy), [])
 
 
 def test_of_a_long_judgement_its_end_is_kept() -> None:
     found = end(said(question(answered()), "x" * 100_000 + "Verdict: 7"))
     assert found.score == 0.7
-    assert len(found.verdicts[0].output) == MAX_KEPT + 1
-    assert found.verdicts[0].output.endswith("xVerdict: 7")
+    assert len(verdicts(found)[0].output) == MAX_KEPT + 1
+    assert verdicts(found)[0].output.endswith("xVerdict: 7")
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NO_ANSWER, Outcome.MODEL_ERROR, Outcome.INFRA_ERROR])

@@ -1,0 +1,295 @@
+"""Answers judged by another model, through the whole stack: a rubric, pairs in both orders, and whatever may go wrong on the way."""
+
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.errors import Conflict, Invalid
+from deploy.embedded.ports import free
+from shared.api import Evaluation, EventOut, Model
+from tests.pages.puppet import Puppet, Refusal
+from tests.running import RunningStack
+
+ITEMS = 24
+RATED = {
+    "scorer": "judge",
+    "rubric": "Rate {{ output }} to {{ input }}, gold {{ target }}.",
+    "system": "You judge {{ kind }}.",
+    "columns": ["kind"],
+}
+PAIR = {"scorer": "judge", "rubric": "A: {{ output_a }}\nB: {{ output_b }}", "pairwise": {"against": "other"}}
+
+
+def number(text: str) -> int:
+    """The item that a prompt or a question to the judge is about."""
+    found = re.search(r"poem (\d+)", text)
+    assert found
+    return int(found[1])
+
+
+def poet(prompt: str) -> str:
+    return f"poem {number(prompt)}"
+
+
+def judge(question: str) -> str:
+    """The same verdict on the same answer, whoever asks and however often."""
+    return f"Rather good.\nVerdict: {number(question) % 11}"
+
+
+def first(question: str) -> str:
+    """Prefers what stands first, but where one is a haiku, and that is always better."""
+    better = [line[0] for line in question.splitlines() if "haiku" in line]
+    return f"Verdict: {better[0] if len(better) == 1 else 'A'}"
+
+
+@pytest.fixture(scope="module")
+def puppet() -> Iterator[Puppet]:
+    with Puppet({"poet": poet, "judge": judge}) as puppet:
+        yield puppet
+
+
+@pytest.fixture
+def say(puppet: Puppet) -> Iterator[Callable[..., None]]:
+    """Change what models say, for one test."""
+    yield lambda **models: puppet.models.update(models)
+    puppet.models.update(poet=poet, judge=judge)
+    puppet.let_all()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with RunningStack(tmp_path_factory.mktemp("judge")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def model(running: RunningStack, puppet: Puppet) -> Model:
+    return running.client.models.add("poet", base_url=puppet.base_url, model="poet", max_concurrency=4)
+
+
+@pytest.fixture(scope="module")
+def referee(running: RunningStack, puppet: Puppet) -> Model:
+    return running.client.models.add("referee", base_url=puppet.base_url, model="judge", max_attempts=1)
+
+
+@pytest.fixture(scope="module")
+def poems(running: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return push(running, tmp_path_factory.mktemp("poems"), "poems", RATED)
+
+
+def push(running: RunningStack, folder: Path, slug: str, scoring: dict[str, Any]) -> str:
+    rows = [
+        {
+            "q": f"Write poem {n}.",
+            "a": f"gold {n}",
+            "kind": "verse",
+            "other": f"haiku {n}" if n % 3 == 0 else f"poem {n}",
+        }
+        for n in range(ITEMS)
+    ]
+    manifest = {
+        "slug": slug,
+        "title": slug.title(),
+        "prompt": {"template": "{{ q }}"},
+        "phases": [{"name": "test", "data": "rows.jsonl", "fields": {"input": "q", "target": "a"}}],
+        "scoring": scoring,
+    }
+    (folder / "environment.yaml").write_text(json.dumps(manifest))
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return running.client.environments.push(folder).slug
+
+
+def judged(running: RunningStack, environment: str, model: Model, referee: Model) -> Evaluation:
+    (evaluation,) = running.wait(running.evaluate(environment, [model], judge=referee.id))
+    assert evaluation.status == "completed", evaluation.error
+    return evaluation
+
+
+def rows(running: RunningStack, evaluation: Evaluation) -> list[dict[str, Any]]:
+    """What two runs have in common."""
+    found = running.rows(evaluation)
+    for row in found:
+        row["judge"] = [
+            {name: verdict[name] for name in ("output", "score", "error", "usage")} for verdict in row["judge"]
+        ]
+    return found
+
+
+def until(running: RunningStack, evaluation: Evaluation, seen: Callable[[EventOut], bool]) -> None:
+    """Returns when such an event has come."""
+    assert any(seen(event) for event in running.client.events(evaluation.id)), "it ended before"
+
+
+def log(running: RunningStack, evaluation: Evaluation) -> list[str]:
+    return [event.data.get("message", "") for event in running.client.events.history(evaluation.id)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(running: RunningStack, poems: str, model: Model, referee: Model) -> Evaluation:
+    return judged(running, poems, model, referee)
+
+
+def test_a_rubric_gives_each_answer_its_score(running: RunningStack, undisturbed: Evaluation) -> None:
+    found = rows(running, undisturbed)
+    scores = [n % 11 / 10 for n in range(ITEMS)]
+    assert [row["scores"] for row in found] == [{"judge": pytest.approx(score)} for score in scores]
+    assert [row["correct"] for row in found] == [score >= 0.5 for score in scores]
+    assert found[7]["output"] == "poem 7"
+    (verdict,) = found[7]["judge"]
+    assert verdict["output"] == "Rather good.\nVerdict: 7"
+    metrics = undisturbed.metrics
+    assert metrics
+    assert metrics["overall_score"] == pytest.approx(sum(scores) / ITEMS)
+    assert metrics["tokens"]["total"] == metrics["judge"]["tokens"]["total"] == ITEMS * 30
+    assert {name: metrics["judge"][name] for name in ("asked", "unread", "attempts")} == {
+        "asked": ITEMS,
+        "unread": 0,
+        "attempts": ITEMS,
+    }
+    assert "Answers are judged by model referee" in log(running, undisturbed)
+
+
+def test_the_files_tell_of_the_judge(running: RunningStack, undisturbed: Evaluation, referee: Model) -> None:
+    with zipfile.ZipFile(BytesIO(running.file(undisturbed, "submission.zip"))) as archive:
+        submission = json.loads(archive.read("submission.json"))
+    assert submission["judge"]["model"] == "judge"
+    details = json.loads(running.file(undisturbed, "detailed_results.json"))
+    assert (details["evaluation"]["judge"], details["evaluation"]["judge_name"]) == (referee.id, "referee")
+    assert details["items"][4]["judge"][0]["output"] == "Rather good.\nVerdict: 4"
+    assert b"Rather good.\nVerdict: 4" in running.file(undisturbed, "detailed_results.html")
+
+
+def test_a_pair_is_judged_in_both_orders(
+    running: RunningStack, model: Model, referee: Model, say: Callable[..., None], tmp_path: Path
+) -> None:
+    say(judge=first)
+    evaluation = judged(running, push(running, tmp_path, "pairs", PAIR), model, referee)
+    found = rows(running, evaluation)
+    # The other one wins where it is a haiku; a judge that takes whatever stands first decides nothing.
+    assert [row["scores"]["win"] for row in found] == [0 if n % 3 == 0 else 0.5 for n in range(ITEMS)]
+    assert {len(row["judge"]) for row in found} == {2}
+    assert evaluation.metrics
+    assert evaluation.metrics["judge"]["asked"] == 2 * ITEMS
+    assert evaluation.metrics["overall_score"] == pytest.approx(sum(row["scores"]["win"] for row in found) / ITEMS)
+
+
+def test_what_is_not_judged_counts_nothing_and_says_why(
+    running: RunningStack, poems: str, model: Model, referee: Model, say: Callable[..., None]
+) -> None:
+    def silent(prompt: str) -> str:
+        return "" if number(prompt) == 2 else poet(prompt)
+
+    def odd(question: str) -> str:
+        if number(question) == 5:
+            raise Refusal(400, json.dumps({"error": {"message": "too rude to be judged"}}))
+        return "I cannot decide." if number(question) == 4 else judge(question)
+
+    say(poet=silent, judge=odd)
+    evaluation = judged(running, poems, model, referee)
+    found = rows(running, evaluation)
+    assert [(row["outcome"], row["judge"]) for row in found if not row["output"]] == [("no_answer", [])]
+    for n, why in ((4, "the judge's answer has no verdict that scoring.pattern finds"), (5, "too rude to be judged")):
+        assert found[n]["outcome"] == "scored"
+        assert (found[n]["correct"], found[n]["scores"]) == (False, {"judge": 0})
+        assert why in found[n]["judge"][0]["error"]
+    assert evaluation.metrics
+    assert evaluation.metrics["judge"]["unread"] == 2
+    assert evaluation.metrics["coverage"] == 1
+
+
+@pytest.mark.parametrize(
+    "points", [("scorer.asked", "predictor.published"), ("scorer.written", "orchestrator.dispatching")]
+)
+def test_deaths_on_the_way_change_nothing(
+    running: RunningStack, poems: str, model: Model, referee: Model, undisturbed: Evaluation, points: tuple[str, str]
+) -> None:
+    for point in points:
+        running.arm(point)
+    evaluation = judged(running, poems, model, referee)
+    assert not any(running.armed(point) for point in points), "nothing has died there"
+    assert rows(running, evaluation) == rows(running, undisturbed)
+    assert evaluation.metrics
+    assert undisturbed.metrics
+    for name in ("overall_score", "accuracy", "correct", "called", "tokens"):
+        assert evaluation.metrics[name] == undisturbed.metrics[name], name
+    assert evaluation.metrics["judge"]["tokens"] == undisturbed.metrics["judge"]["tokens"]
+
+
+def test_a_judge_that_fails_leaves_the_sample_to_a_redrive(
+    running: RunningStack,
+    poems: str,
+    model: Model,
+    referee: Model,
+    undisturbed: Evaluation,
+    say: Callable[..., None],
+) -> None:
+    def failing(question: str) -> str:
+        if number(question) == 9:
+            raise Refusal(500, "{}")
+        return judge(question)
+
+    say(judge=failing)
+    evaluation = judged(running, poems, model, referee)
+    assert evaluation.progress.infra_error == 1
+    lost = rows(running, evaluation)[9]
+    assert lost["error"].startswith("the judge: HTTP 500")
+    assert lost["output"] == "poem 9"
+    say(judge=judge)
+    running.client.evaluations.redrive(evaluation.id)
+    (again,) = running.wait([evaluation])
+    assert again.progress.infra_error == 0
+    assert rows(running, again) == rows(running, undisturbed)
+
+
+def test_a_judge_that_goes_away_is_waited_for(
+    running: RunningStack, poems: str, model: Model, undisturbed: Evaluation
+) -> None:
+    (port,) = free(1)
+    with Puppet({"judge": judge}) as puppet:
+        fragile = running.client.models.add("fragile", base_url=puppet.base_url, model="judge", max_concurrency=2)
+        puppet.let(3)
+        (evaluation,) = running.evaluate(poems, [model], judge=fragile.id)
+        until(running, evaluation, lambda event: event.data.get("done", 0) >= 3)
+        running.client.models.update(fragile.id, base_url=f"http://127.0.0.1:{port}/v1")
+        puppet.let_all()
+        until(running, evaluation, lambda event: "Waiting for judge fragile until" in event.data.get("message", ""))
+        under_way = f"evaluation #{evaluation.number} judged by model fragile is under way"
+        with pytest.raises(Conflict, match=under_way):
+            running.client.models.delete(fragile.id)
+        running.client.models.update(fragile.id, base_url=puppet.base_url)
+        (done,) = running.wait([evaluation])
+    assert done.status == "completed"
+    assert rows(running, done) == rows(running, undisturbed)
+    running.client.models.delete(fragile.id)
+
+
+def test_a_slow_judge_holds_up_nobody_else_and_a_cancel_leaves_no_question_behind(
+    running: RunningStack, poems: str, model: Model, referee: Model, undisturbed: Evaluation
+) -> None:
+    with Puppet({"judge": judge}) as slow:
+        slow.let(0)
+        hung = running.client.models.add("hung", base_url=slow.base_url, model="judge", max_concurrency=1)
+        (evaluation,) = running.evaluate(poems, [model], judge=hung.id)
+        until(running, evaluation, lambda event: event.type == "assay.evaluation.started")
+        assert rows(running, judged(running, poems, model, referee)) == rows(running, undisturbed)
+        assert running.client.evaluations.cancel(evaluation.id).status == "cancelled"
+        # Its consumer goes with the model, which would be a conflict were it still needed.
+        running.client.models.delete(hung.id)
+
+
+def test_a_model_may_judge_itself(
+    running: RunningStack, poems: str, model: Model, undisturbed: Evaluation, say: Callable[..., None]
+) -> None:
+    say(poet=lambda prompt: judge(prompt) if prompt.startswith("Rate") else poet(prompt))
+    assert rows(running, judged(running, poems, model, model)) == rows(running, undisturbed)
+
+
+def test_without_a_judge_nothing_is_started(running: RunningStack, poems: str, model: Model) -> None:
+    with pytest.raises(Invalid, match="give the id of one as judge"):
+        running.evaluate(poems, [model])
