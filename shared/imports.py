@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from shared.manifest import SLUG_PATTERN, Generation, Prompt, Scoring
+from shared.manifest import SLUG_PATTERN, Generation, PredictionsFile, Prompt, Scoring
 
 
 class Options(BaseModel):
@@ -77,8 +77,9 @@ class CodabenchImport(Options):
     """A competition bundle of Codabench, version 2 (`competition.yaml`).
 
     `items` is the file with a row for each test case, `fields` its columns and `prompt` the question; without them they are taken from
-    the tasks' `input_data` (docs/importing.md has the rules). `tasks` are the indexes of the tasks to take, by default all; `files` gives
-    the scoring program a file an item. With `keep_dates: false` the phases are open without end.
+    the tasks' `input_data` (docs/importing.md has the rules). `tasks` are the indexes of the tasks to take, by default all. `files` gives
+    the scoring program a file an item, `predictions` a file in the form in which it reads submissions. With `keep_dates: false` the
+    phases are open without end.
     """
 
     called: ClassVar[str] = "Codabench competition, version 2"
@@ -90,6 +91,7 @@ class CodabenchImport(Options):
     generation: Generation = Generation()
     tasks: list[int] | None = Field(default=None, min_length=1)
     files: bool | None = None
+    predictions: PredictionsFile | None = None
     keep_dates: bool = True
 
 

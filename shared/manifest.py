@@ -385,13 +385,31 @@ def installed_scoring(name: str) -> type[InstalledScoring] | None:
     return scoring
 
 
+class PredictionsFile(Strict):
+    """The answers in the form in which a scoring program reads its submissions: a file in `input/res` with a sample a line or row.
+
+    The ending of `name` says the form: `.jsonl` and `.json` (one array) have objects, `.csv` and `.tsv` a header, `.txt` nothing but the
+    first field, with its line breaks as spaces. `fields` are the names in the file, each with what it holds; `prediction` is what
+    `item_scorer` takes from the `output`, `latency_s` in seconds.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}\.(jsonl|json|csv|tsv|txt)$")
+    fields: dict[
+        str,
+        Literal[
+            "item_id", "index", "sample", "output", "prediction", "outcome", "finish_reason", "latency_s", "latency_ms"
+        ],
+    ] = Field(min_length=1)
+
+
 class ProgramScoring(Scored):
     """A scoring program of the bundle, run in the sandbox when all predictions are there: Codabench's contract.
 
     `program` is its folder (or zip), with `metadata.yaml` or `metadata`; `reference` the folder (or zip) that it finds in `input/ref`.
-    `files` also gives it a file an item in `input/res`. `item_scorer` scores each answer beforehand, for the list of test cases, and
-    without it an answer is correct where it is the item's target, if that has one; the scores are the program's. `image`
-    is the container image that the program was made for: it is not used, and is named where the program misses a package.
+    `files` also gives it a file an item in `input/res`, `predictions` one file in a form of its own. `item_scorer` scores each answer
+    beforehand, for the list of test cases, and without it an answer is correct where it is the item's target, if that has one; the
+    scores are the program's. `image` is the container image that the program was made for: it is not used, and is named where the
+    program misses a package.
     """
 
     # A manifest may leave `scorer` out: `program` says it.
@@ -403,6 +421,7 @@ class ProgramScoring(Scored):
     reference: str | None = Field(default=None, min_length=1)
     image: str | None = None
     files: bool = False
+    predictions: PredictionsFile | None = None
     item_scorer: "ItemScoring | None" = None
     time_limit_s: float = Field(default=600.0, gt=0, le=86_400)
     memory_mb: int = Field(default=2048, ge=64, le=65_536)

@@ -4,18 +4,21 @@ import asyncio
 import os
 import urllib.parse
 from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import BinaryIO
 
 import yaml
 
-from shared.manifest import ProgramScoring
+from services.scorer.programs.forms import Form
+from shared.manifest import PredictionsFile, ProgramScoring
 from shared.predictions import prediction_line
 from shared.storage.mongo import Document
 from shared.unpacking import ArchiveLimits, extract_part
 
 METADATA = ("metadata.yaml", "metadata")
 MANIFEST = "environment.yaml"
+PREDICTIONS = "predictions.jsonl"
 _LONGEST_NAME = 200
 
 
@@ -48,13 +51,20 @@ class Layout:
                 for name in files:
                     os.chmod(os.path.join(folder, name), 0o755 if top is self.program else 0o644)
 
-    async def write_results(self, batches: AsyncIterator[list[Document]], *, files: bool, samples: int) -> None:
-        """`predictions.jsonl`, with `files` a text file a sample, and `metadata`, from results in the order of (index, sample)."""
+    async def write_results(
+        self, batches: AsyncIterator[list[Document]], *, files: bool, samples: int, form: PredictionsFile | None = None
+    ) -> None:
+        """`predictions.jsonl`, the file of `form`, with `files` a text file a sample, and `metadata`; from results in the order of
+        (index, sample)."""
         first: float | None = None
         last: float | None = None
-        with (self.results / "predictions.jsonl").open("wb") as lines:
+        with ExitStack() as stack:
+            # One of the same name takes its place.
+            own = form is not None and form.name == PREDICTIONS
+            lines = None if own else stack.enter_context((self.results / PREDICTIONS).open("wb"))
+            shaped = None if form is None else stack.enter_context(closing(Form(self.results, form)))
             async for batch in batches:
-                await asyncio.to_thread(self._write, lines, batch, files, samples)
+                await asyncio.to_thread(self._write, lines, shaped, batch, files, samples)
                 starts = [row["started_at"] for row in batch if row["started_at"] is not None]
                 ends = [row["landed_at"] for row in batch if row["landed_at"] is not None]
                 first = min([*starts, *([] if first is None else [first])], default=None)
@@ -64,9 +74,14 @@ class Layout:
         told = {"elapsedTime": elapsed, "exitCode": 0, "ingestionElapsedTime": None, "ingestionExitCode": None}
         (self.results / "metadata").write_text(yaml.safe_dump(told))
 
-    def _write(self, lines: BinaryIO, batch: Sequence[Document], files: bool, samples: int) -> None:
+    def _write(
+        self, lines: BinaryIO | None, shaped: Form | None, batch: Sequence[Document], files: bool, samples: int
+    ) -> None:
         for result in batch:
-            lines.write(prediction_line(result))
+            if lines is not None:
+                lines.write(prediction_line(result))
+            if shaped is not None:
+                shaped.add(result)
             if files:
                 text = result["output"].encode(errors="replace")
                 (self.results / result_file(result, samples)).write_bytes(text)

@@ -75,7 +75,9 @@ class Programs:
                 bundle = folder / "bundle.zip"
                 await self._objects.get_file(setting.bundle, bundle)
                 await asyncio.to_thread(layout.unpack, bundle, scoring, setting.reference, self._limits)
-                await layout.write_results(results, files=scoring.files, samples=evaluation["samples_per_item"])
+                await layout.write_results(
+                    results, files=scoring.files, samples=evaluation["samples_per_item"], form=scoring.predictions
+                )
                 await asyncio.to_thread(layout.open_up)
                 # It knows the gold answers, and may well print them.
                 is_told = not evaluation.get("hide_targets")

@@ -187,6 +187,7 @@ def _scoring(
         "reference": reference,
         "image": competition.docker_image,
         "files": files,
+        "predictions": options.predictions.model_dump(mode="json") if options.predictions else None,
         "time_limit_s": max(limits) if limits else None,
     }
     return {key: value for key, value in values.items() if value}
@@ -218,10 +219,12 @@ def _tell(
             "The scoring program and the reference data are the competition's own: "
             "the same answers get the same scores as in a submission of results."
         )
+    form = options.predictions
+    named = ", ".join(form.fields) if form else "item_id and output"
     report.note(
-        "The scoring program finds the answers in input/res/predictions.jsonl, a line each with item_id and output"
+        f"The scoring program finds the answers in input/res/{form.name if form else 'predictions.jsonl'}, a sample each with {named}"
         + (", and in a file an item" if any(items.from_files for items in found.values()) or options.files else "")
-        + "; where it looks for another file of a submission, it will say that it is missing."
+        + "; where it looks for another file of a submission, `predictions` says in which form it wants the answers."
     )
     if competition.docker_image:
         report.note(

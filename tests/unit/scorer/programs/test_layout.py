@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from services.scorer.programs.layout import Layout, result_file
-from shared.manifest import ProgramScoring
+from shared.manifest import PredictionsFile, ProgramScoring
 from shared.storage.mongo import Document
 from shared.unpacking import ArchiveLimits
 
@@ -96,6 +96,16 @@ async def test_a_file_a_sample(tmp_path: Path) -> None:
     assert files(layout.results) == ["a%2F..%2Fb.txt", "metadata", "predictions.jsonl", "q1.txt"]
     assert (layout.results / "q1.txt").read_bytes() == b"half ?"
     assert files(layout.reference) == []
+
+
+async def test_answers_in_the_programs_own_form(tmp_path: Path) -> None:
+    layout = laid_out(tmp_path, ProgramScoring(scorer="program", program="program"))
+    own = PredictionsFile.model_validate(
+        {"name": "predictions.jsonl", "fields": {"id": "item_id", "prediction": "output"}}
+    )
+    await layout.write_results(batches([result(0)]), files=False, samples=1, form=own)
+    assert files(layout.results) == ["metadata", "predictions.jsonl"]
+    assert orjson.loads((layout.results / "predictions.jsonl").read_bytes()) == {"id": "q0", "prediction": "answer 0"}
 
 
 @pytest.mark.parametrize(
