@@ -13,7 +13,7 @@ from shared.contracts import Outcome
 from shared.errors import NotFound
 from shared.storage.mongo import Database, Document
 
-_TEXTS = ("prediction", "output", "error")
+_TEXTS = ("prediction", "output", "error", "detail")
 _FIELDS = tuple(name for name in CaseSample.model_fields if name not in ("difference", "cut"))
 
 
@@ -22,15 +22,16 @@ async def find_case(
 ) -> Case:
     """The item and its first samples by index; raises `NotFound` where it has no result yet.
 
-    Without `targets` nothing is told that the gold answer could be taken from: other columns of the data neither, nor what a judge said.
+    Without `targets` nothing is told that the gold answer could be taken from: other columns of the data neither, nor what a judge said,
+    nor how a score came about.
     """
     query = {"evaluation": evaluation["_id"], "index": index}
     target = ("target",) if targets else ()
     fields: dict[str, Any] = dict.fromkeys((*_FIELDS, *target, "item_id"), 1)
-    if not targets:
-        del fields["judge"]
     if clip is not None:
         fields |= {name: beginning(name, clip) for name in (*_TEXTS, *target)}
+    if not targets:
+        del fields["judge"], fields["detail"]
     rows = await database["results"].find(query, fields).sort("sample", 1).limit(samples).to_list(samples)
     item = await database["items"].find_one(
         {"environment": evaluation["environment"], "phase": evaluation["phase"], "index": index}

@@ -118,6 +118,7 @@ RESULT: dict[str, Any] = {
     "latency_ms": 80.1,
     "ttft_ms": None,
     "usage": {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17},
+    "detail": None,
     "judge": [],
     "samples": None,
 }
@@ -192,7 +193,10 @@ CASE: dict[str, Any] = {
                 name: RESULT[name]
                 for name in ("sample", "prediction", "output", "correct", "scores", "outcome", "error")
             },
-            **{name: RESULT[name] for name in ("finish_reason", "attempts", "latency_ms", "ttft_ms", "usage", "judge")},
+            **{
+                name: RESULT[name]
+                for name in ("finish_reason", "attempts", "latency_ms", "ttft_ms", "usage", "detail", "judge")
+            },
             "round": 0,
             "started_at": "2026-01-02T03:04:06Z",
             "landed_at": "2026-01-02T03:04:07Z",

@@ -25,7 +25,10 @@ _FIELDS = (
     *(name for name in Result.model_fields if name not in ("index", "sample", "input", "samples")),
 )
 
-_TEXTS = ("target", "prediction", "output", "error")
+_TEXTS = ("target", "prediction", "output", "error", "detail")
+
+_TELLING = ("target", "judge", "detail")
+"""What tells the gold answer, or may."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ async def find_rows(
     """Up to `limit` rows after a place in an order, texts of more than `clip` characters cut to that.
 
     Without `targets` those are neither given nor looked through: a search would find them out letter by letter. Nor is what a judge said,
-    which was shown them.
+    which was shown them, nor how a score came about.
     """
     reading = _Reading(database, evaluation, wanted, clip, targets=targets)
     found: list[Document] = []
@@ -92,11 +95,12 @@ class _Reading:
         self._text = wanted.text
         self._clip = clip
         self._targets = targets
-        self.fields: dict[str, Any] | None = None if targets else {"target": 0, "judge": 0}
+        self.fields: dict[str, Any] | None = None if targets else dict.fromkeys(_TELLING, 0)
         if clip is not None:
             self.fields = {**dict.fromkeys(_FIELDS, 1), **{name: beginning(name, clip) for name in _TEXTS}}
             if not targets:
-                del self.fields["target"], self.fields["judge"]
+                for name in _TELLING:
+                    del self.fields[name]
 
     async def group(self, group: Group, place: Place, limit: int) -> list[Document]:
         """Rows of one group of an order, after a place in it."""
@@ -151,8 +155,9 @@ def beginning(name: str, length: int) -> dict[str, Any]:
 def clipped(row: Result, length: int) -> Result:
     """The same row with each of its texts cut to a length, an ellipsis where something is missing."""
     row.input, row.output = texts.clip(row.input, length), texts.clip(row.output, length)
-    row.target, row.prediction, row.error = (
-        None if text is None else texts.clip(text, length) for text in (row.target, row.prediction, row.error)
+    row.target, row.prediction, row.error, row.detail = (
+        None if text is None else texts.clip(text, length)
+        for text in (row.target, row.prediction, row.error, row.detail)
     )
     for verdict in row.judge:
         verdict.output = texts.clip(verdict.output, length)

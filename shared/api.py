@@ -352,7 +352,8 @@ class SampleRow(BaseModel):
 
 
 class Result(BaseModel):
-    """One test case. With several samples `prediction`, `output` and `correct` are sample 0's, `scores` are means.
+    """One test case. With several samples `prediction`, `output`, `correct` and `detail` are sample 0's, `scores` are means. `detail` says how the
+    score came about, where that is not plain to see.
 
     `correct` is null where a scoring program scores all answers together, and the item has no target to compare this one with.
     """
@@ -373,6 +374,7 @@ class Result(BaseModel):
     latency_ms: float | None = None
     ttft_ms: float | None = None
     usage: Usage | None = None
+    detail: str | None = None
     judge: list[Verdict] = []
     samples: list[SampleRow] | None = None
 
@@ -398,6 +400,7 @@ class CaseSample(SampleRow):
     latency_ms: float | None = None
     ttft_ms: float | None = None
     usage: Usage | None = None
+    detail: str | None = None
     judge: list[Verdict] = []
     difference: list[DifferencePart] | None = None
     cut: list[str] = []

@@ -23,16 +23,19 @@ from services.artifacts.rows import (
     choices_of,
     id_of,
     input_text,
+    json_text,
     read_rows,
     references_of,
     target_text,
     unit,
 )
 from services.artifacts.rubric import Rubric
+from services.artifacts.schema import check_schema
 from shared.errors import Invalid, TooLarge
 from shared.explain import near
 from shared.manifest import (
     ChoiceScoring,
+    JsonScoring,
     JudgeScoring,
     Manifest,
     Phase,
@@ -187,6 +190,8 @@ class _Reading:
         self.written = 0
         self.templates: Templates | None = None
         self.rubric = Rubric(manifest.scoring, problems) if isinstance(manifest.scoring, JudgeScoring) else None
+        if isinstance(manifest.scoring.for_items, JsonScoring):
+            check_schema(manifest.scoring.for_items, problems)
         try:
             if sources := _sources(manifest.prompt):
                 self.templates = Templates(sources, time_limit_s=limits.render_s, max_bytes=limits.max_job_bytes)
@@ -271,7 +276,8 @@ class _PhaseItems:
         item_id = str(index + 1) if fields.id is None else self._id(row, fields.id)
         text = self._column(row, fields.input, "fields.input", input_text)
         if scoring.needs_target or row.values.get(fields.target) is not None:
-            target = self._column(row, fields.target, "fields.target", target_text)
+            convert = json_text if isinstance(scoring, JsonScoring) else target_text
+            target = self._column(row, fields.target, "fields.target", convert)
         else:
             target = ""
         hints = {

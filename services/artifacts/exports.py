@@ -72,9 +72,9 @@ def fixed_metrics(metrics: Record) -> dict[str, Any]:
     return {name: value for name, value in metrics.items() if name != "duration_s"}
 
 
-def _judged(result: Record) -> dict[str, Any]:
-    """What the judge said, where it was asked."""
-    return {"judge": result["judge"]} if result.get("judge") else {}
+def _explained(result: Record) -> dict[str, Any]:
+    """How the score came about, where that is told: in a sentence, or by what the judge said."""
+    return {name: result[name] for name in ("detail", "judge") if result.get(name)}
 
 
 def mean_scores(results: Sequence[Record]) -> dict[str, float]:
@@ -140,7 +140,7 @@ class DetailedResultsWriter:
             "correct": first["correct"],
             "scores": _sorted(first["scores"]) if len(results) == 1 else mean_scores(results),
             "outcome": first["outcome"],
-            **_judged(first),
+            **_explained(first),
         }
         if len(results) > 1:
             entry["samples"] = [
@@ -150,7 +150,7 @@ class DetailedResultsWriter:
                     "correct": result["correct"],
                     "scores": _sorted(result["scores"]),
                     "outcome": result["outcome"],
-                    **_judged(result),
+                    **_explained(result),
                 }
                 for result in results
             ]
@@ -246,7 +246,7 @@ class FileSetWriter:
         self._index = item["index"]
         if self._hide_targets:
             item = {**item, "target": None}
-            results = [{**result, "target": None, "judge": None} for result in results]
+            results = [{**result, "target": None, "judge": None, "detail": None} for result in results]
         for writer in self._writers:
             writer.add(item, results)
 

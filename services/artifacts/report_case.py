@@ -87,6 +87,7 @@ def _sample_view(result: Record) -> dict[str, Any]:
         "finish_reason": result["finish_reason"],
         "tokens_in": usage.get("prompt_tokens"),
         "tokens_out": usage.get("completion_tokens"),
+        "detail": _text(result.get("detail") or ""),
         "judge": [_text(verdict["output"]) for verdict in result.get("judge") or ()],
     }
 
@@ -164,9 +165,12 @@ def _sample_html(sample: Record, *, several: bool) -> str:
     )
     error = f"<h4>Error</h4>\n{_block(sample['error'], 'predictions.jsonl')}" if sample["error"]["text"] else ""
     judge = "".join(f"<h4>Judge</h4>\n{_block(text, 'detailed_results.json')}" for text in sample["judge"])
+    detail = (
+        f"<h4>Scoring</h4>\n{_block(sample['detail'], 'detailed_results.json')}" if sample["detail"]["text"] else ""
+    )
     scores = "".join(f"<div><dt>{_html(name)}</dt><dd>{value}</dd></div>\n" for name, value in sample["scores"])
     return f"""{head}<h4>Raw output</h4>
-{_block(sample["output"], "predictions.jsonl")}{prediction}{judge}{error}<dl class="facts">
+{_block(sample["output"], "predictions.jsonl")}{prediction}{detail}{judge}{error}<dl class="facts">
 {scores}<div><dt>Latency</dt><dd>{duration(sample["latency_ms"])}</dd></div>
 <div><dt>First token</dt><dd>{duration(sample["ttft_ms"])}</dd></div>
 <div><dt>Attempts</dt><dd>{count(sample["attempts"])}</dd></div>

@@ -102,6 +102,11 @@ def target_text(value: Any) -> str:
     return text
 
 
+def json_text(value: Any) -> str:
+    """A target that is JSON: a list or an object as its text, anything else as `target_text` has it."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else target_text(value)
+
+
 def id_of(value: Any) -> str:
     """An item's id as text, of at most 256 characters. Raises `ValueError` as `plain` does."""
     text = target_text(value)

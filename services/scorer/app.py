@@ -60,7 +60,7 @@ async def build() -> FastStream:
     program_sandbox = Sandbox.of(settings)
     programs = Programs(service, database, objects, program_sandbox, ArchiveLimits(settings.max_unpacked_bytes))
     turns = Turns(service, database, settings.programs_at_once)
-    rounds = Rounds(service, database, programs, turns)
+    rounds = Rounds(service, database, workers, programs, turns)
     service.command("targets.check")(Targets(workers, sandbox).check)
     on_step(service, subjects.SCORER_LANDED, "landed", rounds.all_landed, rounds.refuse, at_once=64)
     service.hooks = [scorer.reconnected]

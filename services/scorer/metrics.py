@@ -4,7 +4,8 @@ With `total` = all samples and `called` = `total` - `infra_error`:
 
 - `accuracy` = correct / called; `answer_rate` = non-empty outputs / called; `coverage` = called / total; `exact_match` = extracted
   prediction equals extracted target as text, trimmed / called; `scores` = mean of each per-item score over called, where what has
-  no score (a model error, an empty answer) counts 0; `overall_score` = the main metric.
+  no score (a model error, an empty answer) counts 0; `overall_score` = the main metric. Beside them stand scores over all answers
+  together, such as corpus BLEU, which are made of the sums of the called results' `statistics` and have neither bounds nor interval.
 - `bounds`, where coverage is under 1: `[worst, best]` of each rate over `total`, were every `infra_error` wrong or right. A score
   outside 0..1 has no such bounds: null.
 - `accuracy_stderr`: the standard error clustered by item (Miller 2024, 'Adding Error Bars to Evals', arXiv:2411.00640, sections
@@ -67,6 +68,8 @@ class Metrics:
         self._first_start: float | None = None
         self._last_landing: float | None = None
         self._last: tuple[int, int] = (-1, -1)
+        self.statistics: list[int] = []
+        """The sums of the called results' `statistics`, number by number; empty where they have none."""
 
     def add(self, result: Mapping[str, Any]) -> None:
         """Take one result, as it stands in MongoDB, in the order of (index, sample).
@@ -91,6 +94,9 @@ class Metrics:
                 column.append(value)
         self._clusters.add(result["index"])
         self._claims = self._claims and result["correct"] is not None
+        if statistics := result.get("statistics"):
+            sums = self.statistics or [0] * len(statistics)
+            self.statistics = [total + more for total, more in zip(sums, statistics, strict=True)]
         if outcome == "scored":
             self._add_scores(result)
 
@@ -119,8 +125,9 @@ class Metrics:
             self._last_landing = landed
         self._tokens.add(result["usage"], attempts)
 
-    def finish(self, main_metric: str = "accuracy") -> dict[str, Any]:
-        """The metrics as JSON-able values. `main_metric` names `accuracy`, `exact_match`, `answer_rate` or a per-item score.
+    def finish(self, main_metric: str = "accuracy", corpus: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """The metrics as JSON-able values. `main_metric` names `accuracy`, `exact_match`, `answer_rate`, a per-item score or one of `corpus`: those
+        that were computed from `statistics`.
 
         Raises ValueError where results are missing or too many, or where no scored result has the main metric.
         """
@@ -132,7 +139,8 @@ class Metrics:
         called = self._total - infra
         rates = {name: _rate(count, called) for name, count in counts.items()}
         scores = {name: _rate(fsum(self._scores[name]), called) for name in sorted(self._scores)}
-        main = rates | scores
+        over_all = dict(corpus or {})
+        main = rates | scores | over_all
         if main_metric not in main:
             if self._outcomes["scored"]:
                 raise ValueError(f"no result has the main metric {main_metric!r}; there are {', '.join(main)}")
@@ -148,10 +156,10 @@ class Metrics:
             "overall_score": main[main_metric],
             **rates,
             "coverage": _rate(called, self._total),
-            "scores": scores,
+            "scores": scores | over_all,
             "accuracy_stderr": self._clusters.error("accuracy")[0],
             "accuracy_ci95": intervals["accuracy"],
-            "intervals": intervals | {"scores": score_intervals},
+            "intervals": intervals | {"scores": score_intervals | dict.fromkeys(over_all)},
             "items_per_s": self._items_per_s(done),
             **{name: _spread(column) for name, column in self._columns.items()},
             "tokens": dict(self._tokens.counts),
@@ -161,7 +169,10 @@ class Metrics:
         if self._judge:
             metrics["judge"] = self._judge.finish()
         if infra:
-            score_bounds = {name: _score_bounds(self._scores[name], infra, self._total) for name in scores}
+            score_bounds: dict[str, Interval] = {
+                name: _score_bounds(self._scores[name], infra, self._total) for name in scores
+            }
+            score_bounds |= dict.fromkeys(over_all)
             bounds: dict[str, Any] = {
                 name: [count / self._total, (count + infra) / self._total] for name, count in counts.items()
             }

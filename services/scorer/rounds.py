@@ -11,6 +11,7 @@ from services.scorer.programs.scores import ProgramFailed
 from services.scorer.programs.turns import Turns
 from services.scorer.sandbox import NoSandbox
 from services.scorer.scorers import main_metric
+from services.scorer.workers import Workers
 from shared import subjects
 from shared.contracts import Step
 from shared.faults import kill_point
@@ -30,9 +31,12 @@ PROGRAM_BATCH = 500
 
 
 class Rounds:
-    def __init__(self, service: Service, database: Database, programs: Programs, turns: Turns) -> None:
+    def __init__(
+        self, service: Service, database: Database, workers: Workers, programs: Programs, turns: Turns
+    ) -> None:
         self._service = service
         self._database = database
+        self._workers = workers
         self._programs = programs
         self._turns = turns
 
@@ -50,7 +54,7 @@ class Rounds:
             if isinstance(scoring, ProgramScoring):
                 await self._turns.take(step, lambda: self._run_program(step, evaluation, scoring))
                 return
-            await self._store(step, {"metrics": await self._metrics(evaluation, main_metric(scoring))})
+            await self._store(step, {"metrics": await self._metrics(evaluation, scoring)})
         await self._say(step, "scored")
 
     async def refuse(self, step: Step, error: str) -> None:
@@ -59,7 +63,7 @@ class Rounds:
 
     async def _run_program(self, step: Step, evaluation: Document, scoring: ProgramScoring) -> None:
         if not await self._is_scored(step):
-            metrics = await self._metrics(evaluation, "accuracy")
+            metrics = await self._metrics(evaluation, scoring)
             results = self._results(evaluation, {}, PROGRAM_BATCH)
             try:
                 scored = await self._programs.run(step, evaluation, scoring, metrics, results)
@@ -87,13 +91,15 @@ class Rounds:
             headers={"Nats-Msg-Id": f"{_id(step)}:{verb}"},
         )
 
-    async def _metrics(self, evaluation: Document, main: str) -> Document:
+    async def _metrics(self, evaluation: Document, scoring: Scoring) -> Document:
         metrics = Metrics(evaluation["progress"]["total"], judged=evaluation.get("judge") is not None)
         texts = {"output": 0, "error": 0, "judge.output": 0, "judge.error": 0}
         async for batch in self._results(evaluation, texts, READ_BATCH):
             for document in batch:
                 metrics.add(document)
-        return metrics.finish(main)
+        sums = metrics.statistics
+        corpus = await self._workers.corpus(sums, scoring.for_items) if sums else None
+        return metrics.finish(main_metric(scoring), corpus)
 
     async def _results(self, evaluation: Document, projection: Document, size: int) -> AsyncIterator[list[Document]]:
         """In the order of (index, sample)."""

@@ -9,7 +9,7 @@ from services.scorer.sandbox import Sandbox
 from services.scorer.scorers import check_target
 from services.scorer.workers import ScorerFailed, Workers, WorkersAway
 from shared.errors import Invalid, Unavailable
-from shared.manifest import Scoring
+from shared.manifest import Scored, Scoring
 
 _SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
 
@@ -29,14 +29,14 @@ class Targets:
 
         Where that takes its time, no more are looked at after `MAX_REFUSED` that cannot.
         """
-        scoring: Scoring = _SCORING.validate_python(body["scoring"])
+        scoring: Scored = _SCORING.validate_python(body["scoring"]).for_items
         if self._sandbox and scoring.lane == "sandbox" and (missing := await self._sandbox.problem()):
             raise Invalid(missing, [{"loc": ["environment.yaml", "scoring", "scorer"], "msg": missing}])
         if scoring.lane in ("process", "sandbox"):
             return await self._check_in_workers(scoring, body["items"])
         return [check_target(item["target"], scoring, item["hints"]) for item in body["items"]]
 
-    async def _check_in_workers(self, scoring: Scoring, items: list[dict[str, Any]]) -> list[str | None]:
+    async def _check_in_workers(self, scoring: Scored, items: list[dict[str, Any]]) -> list[str | None]:
         answers: list[str | None] = [None] * len(items)
         refused = 0
         places = iter(range(len(items)))
@@ -55,5 +55,5 @@ class Targets:
                 for _ in range(self._workers.count):
                     group.create_task(work())
         except* (ScorerFailed, WorkersAway) as errors:
-            raise Unavailable(f"the scorer {scoring.scorer} does not work: {errors.exceptions[0]}") from errors
+            raise Unavailable(f"its targets cannot be checked: {errors.exceptions[0]}") from errors
         return answers

@@ -26,6 +26,9 @@ from shared.manifest import Scoring
 
 LENGTH = struct.Struct(">I")
 
+MAX_FILE = 64 * 1024
+"""Bytes: nothing is to be written, but some libraries try on loading whether they could."""
+
 _SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
 
 
@@ -38,8 +41,8 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     scoring = _scoring(orjson.dumps(request["scoring"]))
     try:
         work: Callable[..., Any] = getattr(worker_scorer(scoring), request["do"])
-    except ImportError as error:
-        return {"missing": str(error)}
+    except Exception as error:
+        return {"missing": f"{type(error).__name__}: {str(error)[:300]}"}
     # CPU time, since an answer that is read on an idle machine must be read on a busy one. It begins after the imports.
     signal.setitimer(signal.ITIMER_PROF, request["limit_s"])
     try:
@@ -74,7 +77,7 @@ def main() -> None:
     memory = int(sys.argv[2])
     lower_limit(resource.RLIMIT_AS, memory, memory)
     lower_limit(resource.RLIMIT_CORE, 0, 0)
-    lower_limit(resource.RLIMIT_FSIZE, 0, 0)
+    lower_limit(resource.RLIMIT_FSIZE, MAX_FILE, MAX_FILE)
     # What a library prints must not get between the answers, nor what a model wrote into the log.
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)

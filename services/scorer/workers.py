@@ -77,7 +77,7 @@ class Workers:
             self._slots.put_nowait(None)
 
     async def score(self, prediction: Prediction) -> Score:
-        """Score what was answered. An answer that is over a limit is wrong, with the reason.
+        """Score what was answered. An answer that is over a limit counts as an empty one, with the reason.
 
         Raises:
             ScorerFailed: the scorer's fault, each time.
@@ -87,11 +87,19 @@ class Workers:
         answered = prediction.outcome is Outcome.SCORED
         if not answered and not has_corpus_score(scoring):
             return wrong(target)
-        output = prediction.output if answered else ""
         try:
-            found = await self._ask(scoring, "score", output=output, target=target, hints=prediction.hints)
+            return await self._score(prediction, prediction.output if answered else "")
         except OverLimit as error:
-            return wrong(target, f"Not scored: {error}")
+            detail = f"Not scored: {error}"
+        try:
+            empty = await self._score(prediction, "")
+        except OverLimit:
+            empty = wrong(target)
+        return empty._replace(prediction=None, correct=False, detail=detail)
+
+    async def _score(self, prediction: Prediction, output: str) -> Score:
+        scoring, arguments = prediction.scoring, {"target": prediction.target, "hints": prediction.hints}
+        found = await self._ask(scoring, "score", output=output, **arguments)
         try:
             scored = _SCORE.validate_python(found)
         except ValidationError as error:
@@ -142,6 +150,9 @@ class Workers:
                 try:
                     return await self._answer(worker, request, limit_s)
                 except ScorerFailed:
+                    if worker.has_ended:
+                        await self._end(worker)
+                        worker = None
                     raise
                 except _Died as death:
                     await self._end(worker)
@@ -167,6 +178,8 @@ class Workers:
             code = await worker.end()
             if code == -signal.SIGPROF:
                 raise OverLimit(f"it takes more than {limit_s:g} s of CPU time") from error
+            if code >= 0:
+                raise ScorerFailed(f"its worker process ended by itself (code {code})") from error
             raise _Died(f"it makes the scorer crash (code {code})", certain=code != -signal.SIGKILL) from error
         match found:
             case {"ok": answer}:
@@ -193,7 +206,7 @@ class _Died(Exception):
 class _Worker:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._ended = False
+        self.has_ended = False
 
     @classmethod
     async def start(cls, memory_bytes: int) -> Self:
@@ -237,8 +250,8 @@ class _Worker:
 
     async def end(self) -> int:
         """Kill what is left of it; gives its exit code."""
-        if not self._ended:
-            self._ended = True
+        if not self.has_ended:
+            self.has_ended = True
             assert self._process.stdout
             if self._process.stdout.at_eof():
                 # It ended by itself, and its code tells why.

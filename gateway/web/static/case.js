@@ -74,6 +74,7 @@ function sampleOf(sample, several, whole) {
       el("h3", {}, "Difference ", el("span", { class: "hint" }, el("del", {}, "only in the target"), " ", el("ins", {}, "only in the prediction"))),
       difference(sample.difference),
     ],
+    sample.detail && [title("Scoring", "how the score came about"), block(sample.detail, "Scoring", cut("detail"))],
     sample.judge?.map(({ output, score, error }, at, { length }) => [
       title("Judge", (length > 1 ? `the answer ${at ? "second" : "first"}, ` : "") + (score == null ? clip(error ?? "", 300) : plain(score))),
       block(output, "Judge", cut(`judge.${at}`), null),

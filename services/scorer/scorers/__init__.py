@@ -12,13 +12,16 @@ from typing import Any, NamedTuple
 from services.scorer.scorers import choice, installed, numeric, pattern, text
 from services.scorer.scorers.score import Score, wrong
 from shared.manifest import (
+    BleuScoring,
     ChoiceScoring,
     CodeScoring,
     ContainsScoring,
     ExactMatchScoring,
     F1Scoring,
     InstalledScoring,
+    JsonScoring,
     JudgeScoring,
+    MathScoring,
     NumericScoring,
     ProgramScoring,
     RegexScoring,
@@ -56,6 +59,9 @@ _INLINE: dict[type, _Inline] = {
 
 _IN_WORKERS: dict[type, str] = {
     RougeScoring: "services.scorer.scorers.rouge",
+    BleuScoring: "services.scorer.scorers.bleu",
+    MathScoring: "services.scorer.scorers.math",
+    JsonScoring: "services.scorer.scorers.json",
     JudgeScoring: "services.scorer.judging",
     CodeScoring: "services.scorer.scorers.code",
 }
@@ -63,7 +69,7 @@ _IN_WORKERS: dict[type, str] = {
 `statistics`. That of `code` only checks targets there: its answers are run in the sandbox. A judge's
 has `step(scoring, prediction)`."""
 
-_CORPUS: frozenset[type] = frozenset()
+_CORPUS: frozenset[type] = frozenset({BleuScoring})
 
 WORKER_TIME_LIMIT_S = 5.0
 """CPU time for one answer, where the scoring has no limit of its own."""
@@ -77,7 +83,7 @@ def score(output: str, target: str, scoring: Scoring, hints: Mapping[str, Any]) 
     return _INLINE[type(scoring)].score(output, target, scoring, hints)
 
 
-def check_target(target: str, scoring: Scoring, hints: Mapping[str, Any]) -> str | None:
+def check_target(target: str, scoring: Scored, hints: Mapping[str, Any]) -> str | None:
     """Why this target cannot be used with this scorer, in one sentence; None where it can."""
     if isinstance(scoring, JudgeScoring):
         return None  # artifacts tries the rubric with every item
@@ -109,6 +115,10 @@ def main_metric(scoring: Scored) -> str:
             return "f1"
         case RougeScoring(variant=variant):
             return variant
+        case BleuScoring():
+            return "bleu"
+        case JsonScoring():
+            return "score"
         case JudgeScoring():
             return scoring.score_name
         case InstalledScoring():

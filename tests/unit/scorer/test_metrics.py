@@ -346,3 +346,18 @@ def test_nothing_called_has_no_interval() -> None:
         "overall_score": None,
         "scores": {},
     }
+
+
+def test_scores_over_all_answers_are_made_of_their_statistics() -> None:
+    metrics = Metrics(4)
+    for index, outcome in enumerate(["scored", "no_answer", "infra_error", "scored"]):
+        counted = {"statistics": [index, 10]} if outcome != "infra_error" else {}
+        metrics.add(result(index, outcome=outcome, scores={"sentence_bleu": 0.5}, correct=False) | counted)
+    assert metrics.statistics == [4, 30]
+    found = metrics.finish("bleu", {"bleu": 0.25})
+    assert found["overall_score"] == 0.25
+    assert found["scores"] == {"sentence_bleu": pytest.approx(1 / 3), "bleu": 0.25}
+    for over in (found["bounds"], found["intervals"]):
+        assert over["overall_score"] is None
+        assert over["scores"]["bleu"] is None
+        assert over["scores"]["sentence_bleu"] is not None

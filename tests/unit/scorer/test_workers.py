@@ -129,3 +129,52 @@ async def test_a_worker_that_cannot_start_is_nobodys_fault(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(WorkersAway, match="does not start"):
         await workers.score(prediction("yes"))
+
+
+BRACES = "$" + "{" * 5000 + "1" + "}" * 5000 + "$"
+PATTERN = {"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}}
+
+
+@pytest.mark.parametrize(
+    ("scoring", "target", "output", "scores"),
+    [
+        ({"scorer": "math"}, "3", "$10^{10^{10}}$", {}),
+        ({"scorer": "math"}, "3", "It is 9**9**9**9.", {}),
+        ({"scorer": "math"}, "3", BRACES, {}),
+        (
+            {"scorer": "json", "schema": PATTERN},
+            '{"a": "b"}',
+            f'{{"a": "{"a" * 40}b"}}',
+            {"score": 0, "valid": 0, "fields": 0},
+        ),
+        ({"scorer": "rouge"}, "b " * 2000, "a " * 50_000, {"rouge1": 0, "rouge2": 0, "rougeL": 0}),
+    ],
+)
+async def test_the_librarys_worst_cases_end_as_wrong_answers(
+    workers: Workers,
+    monkeypatch: pytest.MonkeyPatch,
+    scoring: dict[str, Any],
+    target: str,
+    output: str,
+    scores: dict[str, float],
+) -> None:
+    monkeypatch.setattr("services.scorer.scorers.WORKER_TIME_LIMIT_S", 0.5)
+    limit: dict[str, Any] = {"time_limit_s": 0.5} if scoring["scorer"] == "math" else {}
+    scored = await workers.score(prediction(output, **scoring, **limit).model_copy(update={"target": target}))
+    assert (scored.prediction, scored.correct, scored.scores) == (None, False, scores)
+    assert (scored.detail or "").startswith("Not scored: it takes more than ")
+
+
+PIECES = ["(", "[", "{", r"\frac{", "$", r"\boxed{", "9", "9,", "answer is ", "1/", "^", '"', '{"a":', "a ", "é"]
+
+
+async def test_a_hundred_kilobytes_of_one_thing_end(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.scorer.scorers.WORKER_TIME_LIMIT_S", 0.5)
+    limited: dict[str, Any] = {"scorer": "math", "time_limit_s": 0.5}
+    asked = [
+        prediction(piece * (100_000 // len(piece)), **scoring).model_copy(update={"target": "3"})
+        for piece in PIECES
+        for scoring in (limited, {"scorer": "json"}, {"scorer": "rouge"}, {"scorer": "bleu"})
+    ]
+    found = await asyncio.gather(*map(workers.score, asked))
+    assert not any(scored.correct for scored in found)
