@@ -32,7 +32,6 @@ from shared.workspace import sweep
 async def build() -> FastStream:
     settings = load_settings()
     set_up_logging(settings, "scorer")
-    sweep()
     service = Service("scorer", settings)
     await service.connect()
     client = mongo.connect(settings)

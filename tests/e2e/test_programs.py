@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from assay.sample_model import SampleModel
 from shared.api import Evaluation, Model
 from shared.contracts import Status
-from tests.running import RunningStack
+from tests.running import ROOT, RunningStack
 from tests.scoring_programs import environment
 
 
@@ -105,6 +106,21 @@ def test_a_program_finds_codabenchs_folders(stack: RunningStack, model: Model, t
         assert archive.read("stderr.txt") == b"it speaks on standard error\n"
     assert [row["correct"] for row in stack.rows(done)] == [None, None, None]
     assert stack.lines(done, "dataset.jsonl") == []
+
+
+def test_the_sample_environment(stack: RunningStack, model: Model) -> None:
+    bundle = ROOT / "environments" / "steady-answers"
+    done = evaluated(stack, model, bundle, phase="dev")
+    rows = [json.loads(line) for line in (bundle / "dev.jsonl").read_text().splitlines()]
+    right = [SampleModel.parse("sample-95").answers_right(row["question"]) for row in rows]
+    problems = [right[at : at + 4] for at in range(0, len(right), 4)]
+    assert done.metrics is not None
+    assert done.metrics["overall_score"] == sum(map(all, problems)) / len(problems)
+    assert done.metrics["accuracy"] == sum(right) / len(right)
+    assert done.metrics["columns"] == {"unmatched": [], "missing": []}
+    (row,) = stack.client.environments.leaderboard("steady-answers", phase="dev").items
+    assert row.scores["steady_right"] == done.metrics["overall_score"]
+    assert [row["correct"] for row in stack.rows(done)] == right
 
 
 GOLD = "\n".join(f"q{n},{label}" for n, label in ((1, 1), (2, 0), (3, 1)))
