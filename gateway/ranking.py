@@ -102,9 +102,10 @@ def _ends(row: LeaderboardRow, column: Column) -> Interval:
 
 
 def metric(evaluation: Document, key: str) -> float | None:
-    """A metric that is a finite number, or None: one of the evaluation's, or the mean of a score of its items."""
+    """A metric that is a finite number, or None: one of the evaluation's, or one of its scores."""
     metrics = evaluation.get("metrics") or {}
-    value = metrics.get(key, (metrics.get("scores") or {}).get(key))
+    scores = metrics.get("scores") or {}
+    value = scores.get(key) if _is_own(metrics, key) else metrics.get(key, scores.get(key))
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
@@ -117,9 +118,15 @@ def interval(evaluation: Document, key: str) -> Interval | None:
     if known is None:  # of a version of Assay that had accuracy's alone
         is_accuracy = key == "accuracy" or (key == "overall_score" and metrics.get(key) == metrics.get("accuracy"))
         known = {key: metrics.get("accuracy_ci95")} if is_accuracy else {}
-    # As in `metric`: what the evaluation itself has goes before a score of its items with the same name.
-    found = known.get(key) if key in metrics else (known.get("scores") or {}).get(key)
+    # As in `metric`.
+    found = known.get(key) if key in metrics and not _is_own(metrics, key) else (known.get("scores") or {}).get(key)
     return (float(found[0]), float(found[1])) if found else None
+
+
+def _is_own(metrics: Mapping[str, Any], key: str) -> bool:
+    """Whether a scoring program may have chosen this key: its `correct` or `total` is then what a column of that name means. Otherwise
+    what the evaluation itself has goes before a score of its items with the same name."""
+    return "columns" in metrics and key in metrics["scores"]
 
 
 def scores_of(evaluation: Document, columns: Sequence[Column]) -> dict[str, float | None]:

@@ -52,7 +52,7 @@ async def breakdown(parts: Parts, evaluation: Evaluation) -> dict[str, Any]:
         "outcomes": draw_parts(segments(metrics)),
         "plots": plots,
         "tags": found.tags if found else [],
-        "misses": number(metrics, "called") - number(metrics, "correct"),
+        "misses": 0 if makes_no_claims(metrics) else number(metrics, "called") - number(metrics, "correct"),
     }
 
 
@@ -60,12 +60,14 @@ def overall(metrics: Mapping[str, Any]) -> Rate:
     """The overall score; it has the accuracy's interval where it is the same."""
     value = metrics.get("overall_score")
     is_accuracy = value is not None and value == metrics.get("accuracy")
+    if by_program(metrics):
+        meaning = "What this environment ranks by, as its scoring program has it."
+    else:
+        meaning = f"What this environment ranks by{'; here the same as the accuracy' if is_accuracy else ''}."
     return Rate(
         "Overall Score",
         value,
-        "What this environment ranks by; here the same as the accuracy."
-        if is_accuracy
-        else "What this environment ranks by.",
+        meaning,
         metrics.get("accuracy_ci95") if is_accuracy else None,
         bounds(metrics).get("overall_score"),
     )
@@ -74,11 +76,17 @@ def overall(metrics: Mapping[str, Any]) -> Rate:
 def rates(metrics: Mapping[str, Any]) -> list[Rate]:
     known = bounds(metrics)
     called, correct = number(metrics, "called"), number(metrics, "correct")
+    if by_program(metrics) and "accuracy" in metrics["scores"]:
+        meaning = "As the scoring program has it."
+    elif makes_no_claims(metrics):
+        meaning = "No answer is compared with a target by itself."
+    else:
+        meaning = f"{texts.count(correct)} correct of {texts.count(called)} that were called."
     return [
         Rate(
             "Accuracy",
             metrics.get("accuracy"),
-            f"{texts.count(correct)} correct of {texts.count(called)} that were called.",
+            meaning,
             metrics.get("accuracy_ci95"),
             known.get("accuracy"),
         ),
@@ -146,8 +154,19 @@ def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     limits = bounds(metrics).get("scores") or {}
     for name, value in sorted((metrics.get("scores") or {}).items()):
         if name not in ("accuracy", "exact_match", "answer_rate", "coverage", "overall_score"):
-            found.append((name.replace("_", " "), texts.plain(value), own_meaning(limits.get(name))))
+            meaning = "by the scoring program" if by_program(metrics) else own_meaning(limits.get(name))
+            found.append((name.replace("_", " "), texts.plain(value), meaning))
     return found
+
+
+def by_program(metrics: Mapping[str, Any]) -> bool:
+    """Whether a scoring program made the scores: only then is it known which of them have a column."""
+    return "columns" in metrics
+
+
+def makes_no_claims(metrics: Mapping[str, Any]) -> bool:
+    """Whether a program alone knows what is right: items have no target, and no answer is correct or wrong by itself."""
+    return by_program(metrics) and metrics.get("exact_match") is None and number(metrics, "called") > 0
 
 
 def own_meaning(limits: Bounds) -> str:
@@ -158,10 +177,13 @@ def own_meaning(limits: Bounds) -> str:
 
 def segments(metrics: Mapping[str, Any]) -> list[Segment]:
     """How the samples ended."""
-    correct = number(metrics, "correct")
+    correct, scored = number(metrics, "correct"), number(metrics, "scored")
+    if makes_no_claims(metrics):
+        marked = [Segment("scored", "Answered", scored)]
+    else:
+        marked = [Segment("correct", "Correct", correct), Segment("wrong", "Wrong", max(scored - correct, 0))]
     return [
-        Segment("correct", "Correct", correct),
-        Segment("wrong", "Wrong", max(number(metrics, "scored") - correct, 0)),
+        *marked,
         Segment("no-answer", "No answer", number(metrics, "no_answer")),
         Segment("model-error", "Model error", number(metrics, "model_error")),
         Segment("infra-error", "Not called", number(metrics, "infra_error")),

@@ -86,9 +86,15 @@ def summarize(metrics: Record) -> dict[str, Any]:
         for name, title in _NAMED.items()
     ]
     counts = {str(name): metrics.get(name) or 0 for name in _COUNTS}
-    segments = [
+    marked = [
         ("correct", "Correct", counts["correct"]),
         ("wrong", "Wrong", max(counts["scored"] - counts["correct"], 0)),
+    ]
+    if "columns" in metrics and metrics["exact_match"] is None:
+        # A scoring program alone knows what is right.
+        marked = [("correct", "Answered", counts["scored"])]
+    segments = [
+        *marked,
         ("no-answer", "No answer", counts["no_answer"]),
         ("model-error", "Model error", counts["model_error"]),
         ("infra-error", "Not answered", counts["infra_error"]),

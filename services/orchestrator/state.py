@@ -21,6 +21,9 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.CANCELLED: frozenset(),
 }
 
+SCORES_SAID = 5
+"""Of a scoring program's, in the line that a person reads."""
+
 _TYPE_OF = {
     Status.QUEUED: "queued",
     Status.RUNNING: "started",
@@ -120,16 +123,16 @@ def progress_event(evaluation: dict[str, Any], progress: dict[str, int], rate: f
 
 
 def scored_event(evaluation: dict[str, Any], metrics: dict[str, Any]) -> Event:
-    """`accuracy=26.00% correct=26/100`, of the samples that were called."""
+    """`accuracy=26.00% correct=26/100`, of the samples that were called; a program's first scores as it has them."""
     accuracy = metrics.get("accuracy")
     shown = "n/a" if accuracy is None else f"{100 * accuracy:.2f}%"
+    message = f"accuracy={shown} correct={metrics['correct']}/{metrics['called']}"
+    if "columns" in metrics:
+        message = " ".join(f"{name}={value:.6g}" for name, value in [*metrics["scores"].items()][:SCORES_SAID])
     return event(
         evaluation,
         "scored",
-        {
-            "message": f"accuracy={shown} correct={metrics['correct']}/{metrics['called']}",
-            "metrics": metrics,
-        },
+        {"message": message, "metrics": metrics},
         event_id=f"{evaluation['_id']}:{evaluation['round']}:scored",
     )
 

@@ -252,7 +252,10 @@ def with_program(metrics: Document, scores: Mapping[str, float], matched: Matche
     """
     unknown = dict.fromkeys(scores)
     taken = [name for name in ("accuracy", "exact_match") if name in scores]
-    merged: Document = {**metrics, "scores": {**metrics["scores"], **scores}}
+    merged: Document = {
+        **metrics,
+        "scores": {**scores, **{k: v for k, v in metrics["scores"].items() if k not in scores}},
+    }
     merged["overall_score"] = None
     if matched.main is not None:
         merged["overall_score"] = scores.get(

@@ -51,6 +51,32 @@ def test_facts_name_the_scores_of_the_environment_and_what_was_not_reported() ->
     assert found["Duration"][0] == "\u2014"
 
 
+PROGRAM = {
+    **METRICS,
+    "overall_score": 0.7,
+    "accuracy": None,
+    "exact_match": None,
+    "accuracy_ci95": None,
+    "correct": 0,
+    "scores": {"ndcg": 0.7},
+    "columns": {"unmatched": [], "missing": []},
+    "bounds": {"accuracy": None, "overall_score": None, "scores": {"ndcg": None}},
+}
+
+
+def test_what_a_program_scores_claims_nothing_of_single_answers() -> None:
+    assert overall(PROGRAM).meaning == "What this environment ranks by, as its scoring program has it."
+    assert rates(PROGRAM)[0].meaning == "No answer is compared with a target by itself."
+    assert (segments(PROGRAM)[0].kind, segments(PROGRAM)[0].count) == ("scored", 90)
+    assert ("ndcg", "0.7", "by the scoring program") in facts(PROGRAM)
+
+
+def test_a_programs_accuracy_is_told_as_such() -> None:
+    assert (
+        rates({**PROGRAM, "accuracy": 0.5, "scores": {"accuracy": 0.5}})[0].meaning == "As the scoring program has it."
+    )
+
+
 def test_without_any_metric_nothing_breaks() -> None:
     assert overall({}).value is None
     assert sum(part.count for part in segments({})) == 0

@@ -196,6 +196,14 @@ def test_by_hand_the_newest_put_there_stands_whatever_it_scores(rule: Submission
 # Columns
 
 
+def test_a_programs_key_is_what_a_column_of_its_name_means() -> None:
+    metrics = {"correct": 26, "scores": {"correct": 1.0}, "intervals": {"scores": {"correct": None}}}
+    assert metric({"metrics": metrics}, "correct") == 26.0
+    by_program = {**metrics, "columns": {"unmatched": [], "missing": []}}
+    assert metric({"metrics": by_program}, "correct") == 1.0
+    assert interval({"metrics": by_program}, "correct") is None
+
+
 def test_computed_columns_are_of_the_other_ones() -> None:
     columns = [
         Column.model_validate({"key": name, "computed": {"operation": name, "of": ["a", "b"]}})

@@ -65,6 +65,12 @@ def test_the_scored_line_without_any_call() -> None:
     assert data["message"] == "accuracy=n/a correct=0/0"
 
 
+def test_of_a_scoring_program_the_first_scores_are_told() -> None:
+    scores = {"ndcg": 0.8123456789, "loss": 12345.0, "c": 1.0, "d": 0.0, "e": -1e-9, "f": 2.0}
+    metrics = {"accuracy": None, "correct": 0, "called": 3, "scores": scores, "columns": {}}
+    assert scored_event(EVALUATION, metrics).data["message"] == "ndcg=0.812346 loss=12345 c=1 d=0 e=-1e-09"
+
+
 STARTED = datetime(2026, 1, 2, tzinfo=UTC)
 
 
