@@ -175,6 +175,7 @@ def check_target(target: str, scoring: CodeScoring, hints: Mapping[str, Any]) ->
 def _prepared(folder: Path, order: Mapping[str, Any]) -> Path:
     work = folder / "work"
     work.mkdir()
+    work.chmod(0o755)  # whatever this process's umask is: bubblewrap enters it before it becomes the program's user
     (work / "order.json").write_text(json.dumps(order))
     (work / "order.json").chmod(0o644)
     return work
