@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from gateway import examples
+from gateway.api.files import SAFE_HEADERS, streamed
 from gateway.auth import ADMIN, VIEWER, CurrentRole, Role, sees_targets
 from gateway.idempotency import IdempotencyKey, hash_of, repeat_of
 from gateway.imports import options_from, options_from_text
@@ -231,6 +232,31 @@ async def list_versions(slug: str, parts: PartsOf, limit: Limit = 50, cursor: Cu
     rows = await found.sort([("created_at", -1), ("_id", -1)]).limit(limit + 1).to_list(limit + 1)
     page, following = cut(rows, limit, lambda row: encode(row["created_at"], row["_id"]))
     return Page(items=[environment_view(row) for row in page], next=following)
+
+
+@router.get(
+    "/{slug}/bundle",
+    summary="The bundle, as a zip",
+    dependencies=[ADMIN],
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A zip",
+            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **problems(404),
+    },
+)
+async def get_bundle(slug: str, parts: PartsOf) -> Response:
+    """What was sent, or what an import became: sent again as it is, it is the same version. It holds the gold answers."""
+    environment = await find_environment(parts.database, slug)
+    slug, version = environment["slug"], environment["version"]
+    headers = {
+        **SAFE_HEADERS,
+        "ETag": f'"{version}"',
+        "Content-Disposition": f'attachment; filename="{slug}-{version[:12]}.zip"',
+    }
+    return await streamed(parts.objects, f"environments/{slug}/{version}.zip", headers, "application/zip")
 
 
 @router.get("/{slug}/items", summary="Test cases", dependencies=[VIEWER], responses=problems(404))

@@ -15,6 +15,7 @@ from gateway.problems import Forbidden
 from shared.api import File, Page
 from shared.contracts import FileEntry
 from shared.errors import NotFound
+from shared.storage.objects import Objects
 
 router = APIRouter(tags=["evaluations"], responses=problems(400, 401, 403, 404, 422, 503))
 
@@ -79,7 +80,13 @@ async def get_file(
         return Response(status_code=304, headers=headers)
     if download:
         headers["Content-Disposition"] = f'attachment; filename="evaluation-{document["number"]}-{file.name}"'
-    chunks = parts.objects.stream(file.key)
+    headers["Content-Length"] = str(file.size)
+    return await streamed(parts.objects, file.key, headers, file.content_type)
+
+
+async def streamed(objects: Objects, key: str, headers: dict[str, str], content_type: str) -> StreamingResponse:
+    """An object as an answer."""
+    chunks = objects.stream(key)
     # Taken before the answer begins, so that a store that does not answer is a 503 and no torn file.
     first = await anext(chunks, b"")
 
@@ -88,8 +95,7 @@ async def get_file(
         async for chunk in chunks:
             yield chunk
 
-    headers["Content-Length"] = str(file.size)
-    return StreamingResponse(body(), headers=headers, media_type=file.content_type)
+    return StreamingResponse(body(), headers=headers, media_type=content_type)
 
 
 def is_match(if_none_match: str, sha256: str) -> bool:

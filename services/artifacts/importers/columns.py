@@ -70,18 +70,20 @@ def chosen(
     needs_target: bool = True,
     guess_target: bool = True,
     guess_choices: bool = True,
+    of: str = "",
 ) -> TableFields:
-    """`fields` with what it leaves out taken from the columns' names. Raises `Invalid` naming the field."""
+    """`fields` with what it leaves out taken from the columns' names. Raises `Invalid` naming the field, and the file that they are `of`."""
     there = list(columns)
-    listed = ", ".join(there[:20])
+    what = f"the columns{' of ' * bool(of)}{of} are"
+    listed = f"{what} {', '.join(there[:20])}"
     input_ = fields.input or _guess("input", _INPUTS, there, report)
     if input_ is None and needs_input:
-        raise wrong_option("fields.input", f"is needed: which column is the question? The columns are {listed}")
+        raise wrong_option("fields.input", f"is needed: which column is the question: {listed}")
     target = fields.target
     if target is None and guess_target:
         target = _guess("target", _TARGETS, [name for name in there if name != input_], report)
     if target is None and needs_target:
-        raise wrong_option("fields.target", f"is needed: which column is the answer? The columns are {listed}")
+        raise wrong_option("fields.target", f"is needed: which column is the answer: {listed}")
     found = TableFields(
         id=fields.id or _guess("id", _IDS, there, report),
         input=input_,
@@ -90,9 +92,7 @@ def chosen(
     )
     for name, column in _named(found):
         if column not in there:
-            raise wrong_option(
-                f"fields.{name}", f"there is no column {column!r}; {near(column, there, 'the columns are')}"
-            )
+            raise wrong_option(f"fields.{name}", f"there is no column {column!r}; {near(column, there, what)}")
     return found
 
 

@@ -22,10 +22,12 @@ from services.artifacts.importers.source import TABLES, archive_limits, files_in
 from services.artifacts.problems import Problems
 from services.artifacts.rows import SUFFIXES
 from shared.imports import CodabenchImport, TableFields
-from shared.unpacking import extract
+from shared.unpacking import extract, inner_path
 
 _ROW = "input"
 """The column that holds a whole row, where no column is the question."""
+
+_ADD_A_FILE = f"Add a file to the bundle with a row for each test case ({', '.join(TABLES)}) and give its path"
 
 _IGNORED = ("readme", "license", "metadata", ".gitkeep")
 
@@ -44,55 +46,49 @@ def find_items(
     bundle: Source, task: Task, options: CodabenchImport, out: Path, limits: Limits, report: Report
 ) -> Items:
     """Write the task's items; raises `Invalid` that says what to give where nothing can be made into items."""
-    where, base = _where(bundle, task, options, out, limits)
-    files = {where.name: where} if where.is_file() else _asked(files_in(where))
-    name = where.relative_to(base).as_posix() if where != base else where.name
-    tables = {at: path for at, path in files.items() if path.suffix in SUFFIXES}
-    arrays = {at: path for at, path in files.items() if path.suffix == ".json" and _is_array(path)}
+    where, label = _where(bundle, task, options, out, limits)
+    files = {label: where} if where.is_file() else {f"{label}/{at}": path for at, path in _asked(where).items()}
+    tables = {name: path for name, path in files.items() if path.suffix in SUFFIXES}
+    arrays = {name: path for name, path in files.items() if path.suffix == ".json" and _is_array(path)}
     tables |= arrays if not tables and len(arrays) == 1 else {}
     if len(tables) > 1:
+        there = ", ".join(list(tables)[:20])
         raise wrong_option(
-            "items",
-            f"is needed: {name} of task {task.index} has several tables ({', '.join(list(tables)[:20])}); which one has the test cases?",
+            "items", f"is needed: task {task.index} has several tables ({there}); which one has the test cases?"
         )
     target = f"items-{task.index}"
     if tables:
-        at, path = next(iter(tables.items()))
-        return _from_table(path, at, target, options, out, limits, report)
+        name, path = next(iter(tables.items()))
+        return _from_table(path, name, target, options, out, limits, report)
     texts = _texts(files, limits)
     if not texts:
-        there = ", ".join(list(files)[:20]) or "no file"
+        there = ", ".join(list(files)[:20]) or label
         raise wrong_option(
-            "items",
-            f"is needed: nothing in {name} of task {task.index} ({there}) can be put to a model. Add a file to the bundle with a row "
-            f"for each test case ({', '.join(TABLES)}) and give its path",
+            "items", f"is needed: nothing in {there} (task {task.index}) can be put to a model. {_ADD_A_FILE}"
         )
-    return _from_texts(texts, target, options, out, report)
+    return _from_texts(texts, label, target, options, out, report)
 
 
-def _where(bundle: Source, task: Task, options: CodabenchImport, out: Path, limits: Limits) -> tuple[Path, Path]:
-    """What holds the items, a folder or a file, and the folder below which it was found."""
+def _where(bundle: Source, task: Task, options: CodabenchImport, out: Path, limits: Limits) -> tuple[Path, str]:
+    """What holds the items, a folder or a file, and what it is called in the bundle."""
     folder = _input_folder(bundle, task, out, limits) if task.input_data is not None else None
+    label = inner_path(task.input_data or "")
     if options.items is None:
         if folder is None:
             raise wrong_option(
                 "items",
-                f"is needed: task {task.index} has no input_data, so there is nothing to put to a model. Add a file to the bundle "
-                f"with a row for each test case ({', '.join(TABLES)}) and give its path",
+                f"is needed: task {task.index} has no input_data, so there is nothing to put to a model. {_ADD_A_FILE}",
             )
-        return folder, folder.parent
-    if folder is not None:
-        inside = files_in(folder)
-        if options.items in inside:
-            return inside[options.items], folder
+        return folder, label
+    inside = files_in(folder) if folder is not None else {}
+    if options.items in inside:
+        return inside[options.items], f"{label}/{options.items}"
     path = bundle.at(options.items)
     if path is None or (path.is_file() and path.suffix == ".zip"):
-        there = ", ".join([*(files_in(folder) if folder else ()), *bundle.files][:20])
-        raise wrong_option(
-            "items",
-            f"there is no file or folder {options.items!r} in task {task.index}'s input_data or the bundle; there is {there}",
-        )
-    return path, bundle.folder
+        there = ", ".join([*inside, *bundle.files][:20])
+        msg = f"there is no file or folder {options.items!r} in task {task.index}'s input_data or the bundle; there is {there}"
+        raise wrong_option("items", msg)
+    return path, inner_path(options.items)
 
 
 def _input_folder(bundle: Source, task: Task, out: Path, limits: Limits) -> Path:
@@ -104,8 +100,8 @@ def _input_folder(bundle: Source, task: Task, out: Path, limits: Limits) -> Path
     return folder
 
 
-def _asked(files: dict[str, Path]) -> dict[str, Path]:
-    return {name: path for name, path in files.items() if not path.name.lower().startswith(_IGNORED)}
+def _asked(folder: Path) -> dict[str, Path]:
+    return {name: path for name, path in files_in(folder).items() if not path.name.lower().startswith(_IGNORED)}
 
 
 def _is_array(path: Path) -> bool:
@@ -124,8 +120,8 @@ def _from_table(
     if not seen.rows:
         raise wrong_file(name, "has no rows")
     fields = columns.chosen(
-        TableFields(**options.fields.model_dump()), seen.columns, report, needs_target=False, guess_target=False,
-        needs_input=options.prompt is None, guess_choices=False,
+        TableFields(**options.fields.model_dump()), seen.columns, report, needs_input=options.prompt is None,
+        needs_target=False, guess_target=False, guess_choices=False, of=name,
     )  # fmt: skip
     mapping = {part: column for part in ("id", "input", "target") if (column := getattr(fields, part)) is not None}
     if fields.input is None:
@@ -164,7 +160,9 @@ def _texts(files: dict[str, Path], limits: Limits) -> dict[str, str]:
     return texts
 
 
-def _from_texts(texts: dict[str, str], target: str, options: CodabenchImport, out: Path, report: Report) -> Items:
+def _from_texts(
+    texts: dict[str, str], label: str, target: str, options: CodabenchImport, out: Path, report: Report
+) -> Items:
     for field in ("id", "input", "target"):
         if getattr(options.fields, field) is not None:
             raise wrong_option(f"fields.{field}", "is of no use: the test cases are text files, which have no columns")
@@ -180,8 +178,9 @@ def _from_texts(texts: dict[str, str], target: str, options: CodabenchImport, ou
     empty = next((name for name, text in texts.items() if not text.strip()), None)
     if empty is not None:
         raise wrong_file(empty, "is empty, so there is nothing to put to a model; leave it out")
-    stems = [Path(name).with_suffix("").as_posix() for name in texts]
-    ids = stems if len(set(stems)) == len(stems) else list(texts)
+    inner = [name.removeprefix(f"{label}/") for name in texts]
+    stems = [Path(name).with_suffix("").as_posix() for name in inner]
+    ids = stems if len(set(stems)) == len(stems) else inner
     report.note(f"Each of the {len(texts)} input files is an item, its id the file's name.")
     rows = ({"id": id_, "input": text, "file": name} for id_, (name, text) in zip(ids, texts.items(), strict=True))
     write_rows(out / data, rows)

@@ -392,21 +392,21 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
         r"^import\.items: is needed: task 0 has no input_data, so there is nothing to put to a model\. Add a file",
     ),
     "several tables": (
-        bundle(dev__input__train_DOT_csv="a,b\n"), {}, r"^import\.items: is needed: input of task 0 has several tables \(questions\.jsonl, "
+        bundle(dev__input__train_DOT_csv="a,b\n"), {}, r"^import\.items: is needed: task 0 has several tables \(dev/input/questions"
     ),
     "nothing but binary data": (
         bundle(dev__input__questions_DOT_jsonl=None, dev__input__x_DOT_npy=b"\x93NUMPY\x00"),
         {},
-        r"^import\.items: is needed: nothing in input of task 0 \(x\.npy\) can be put to a model",
+        r"^import\.items: is needed: nothing in dev/input/x\.npy \(task 0\) can be put to a model",
     ),
     "items that are not there": (bundle(), {"items": "cases.csv"}, r"^import\.items: there is no file or folder 'cases\.csv'"),
     "no column for the question": (
         bundle(dev__input__questions_DOT_jsonl='{"a": 1, "b": 2}\n'), {}, r"^import\.fields\.input: is needed: which column"
     ),
-    "an unknown column": (bundle(), {"fields": {"id": "key"}}, r"^import\.fields\.id: there is no column 'key'; the columns are id, question$"),
-    "a broken row": (bundle(dev__input__questions_DOT_jsonl=QUESTIONS + "{"), {}, r"^questions\.jsonl\.3: line 3: is not JSON"),
+    "an unknown column": (bundle(), {"fields": {"id": "key"}}, r"^import\.fields\.id: there is no column 'key'; the columns of dev/input/"),
+    "a broken row": (bundle(dev__input__questions_DOT_jsonl=QUESTIONS + "{"), {}, r"^dev/input/questions\.jsonl\.3: line 3: is not JSON"),
     "an empty input file": (
-        bundle(dev__input__questions_DOT_jsonl=None, dev__input__a_DOT_txt="a", dev__input__b_DOT_txt=" \n"), {}, r"^b\.txt: is empty"
+        bundle(dev__input__questions_DOT_jsonl=None, dev__input__a_DOT_txt="a", dev__input__b_DOT_txt=" \n"), {}, r"^dev/input/b\.txt: is empty"
     ),
     "a title that makes no name": (bundle(competition(title="題")), {}, r"^import\.slug: is needed"),
 }  # fmt: skip

@@ -158,12 +158,12 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     "no column that may be the input": (
         {"a.csv": "one,answer\n1,2\n"},
         {},
-        r"^import\.fields\.input: is needed: which column is the question\? The columns are one, answer$",
+        r"^import\.fields\.input: is needed: which column is the question: the columns are one, answer$",
     ),
     "no column that may be the target": (
         {"a.csv": "question,two\n1,2\n"},
         {},
-        r"^import\.fields\.target: is needed: which column is the answer\?",
+        r"^import\.fields\.target: is needed: which column is the answer:",
     ),
     "choices that are no list": (
         {"a.csv": "question,choices,answer\nWhy?,so,A\n"},
