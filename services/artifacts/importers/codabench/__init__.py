@@ -1,31 +1,29 @@
 """Competition bundles of Codabench, version 2 (https://docs.codabench.org, "YAML Structure"), as environments with a scoring program.
 
-`competition` reads `competition.yaml`, `items` finds the test cases in a task's input data, `leaderboard` and `pages` carry over what
-people see. A phase of the environment is a task in a phase of the competition; the scoring program and each task's reference data are
+`competition` reads `competition.yaml`, `files` carries the files over, `items` finds the test cases, `leaderboard` and `pages` carry over
+what people see. A phase of the environment is a task in a phase of the competition; the scoring program and each task's reference data are
 carried over as they are. What an ingestion program does to submissions has no counterpart, and is said to be left out.
 """
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from services.artifacts.bundles import Limits
 from services.artifacts.importers.bundle import head, phase_name, write_manifest
-from services.artifacts.importers.codabench.competition import Competition, Phase, Source, Task, read_competition
+from services.artifacts.importers.codabench.competition import Competition, Phase, Task, read_competition
+from services.artifacts.importers.codabench.files import Files
 from services.artifacts.importers.codabench.items import Items, find_items, prompt_of
 from services.artifacts.importers.codabench.leaderboard import leaderboard_of
 from services.artifacts.importers.codabench.pages import OVERVIEW, write_overview
+from services.artifacts.importers.codabench.source import Source
 from services.artifacts.importers.report import Report
-from services.artifacts.importers.source import files_in, wrong_option
+from services.artifacts.importers.source import wrong_option
 from shared.imports import CodabenchImport
 
-_PROGRAM = "scoring_program"
-_REFERENCE = "reference_data"
+_MAX_DESCRIPTION = 2000
 
 
 @dataclass(frozen=True)
@@ -39,30 +37,41 @@ class _Part:
 
 def convert(source: Path, options: CodabenchImport, out: Path, limits: Limits) -> Report:
     report = Report()
-    bundle = Source(source)
+    bundle = Source(source, out.with_name("unpacked"), limits)
     competition = read_competition(bundle, limits.max_manifest_bytes)
     parts = _parts(competition, options, report)
     tasks = {part.task.index: part.task for part in parts}
-    program = _program(bundle, list(tasks.values()), out)
-    references = _references(bundle, list(tasks.values()), out)
-    found = {index: find_items(bundle, task, options, out, limits, report) for index, task in tasks.items()}
+    files = Files(bundle, {task.index: position for position, task in enumerate(competition.tasks)}, out)
+    program = files.program(list(tasks.values()))
+    references = {task.index: files.reference(task) for task in tasks.values()}
+    found = {
+        task.index: find_items(
+            files.places(task, competition, report), files.beside(task), task.index, options, out, limits, report
+        )
+        for task in tasks.values()
+    }
     same = len(set(references.values())) == 1
+    reference = next(iter(references.values())) if same else None
+    description = competition.description or ""
+    if len(description) > _MAX_DESCRIPTION and options.description is None:
+        report.note(f"The description was cut to {_MAX_DESCRIPTION:,} characters.")
     manifest = {
-        **head(options, title=competition.title, description=competition.description or ""),
+        **head(options, title=competition.title, description=description),
         "overview": OVERVIEW if write_overview(bundle, competition, out, limits.max_overview_bytes, report) else None,
         "prompt": prompt_of(list(found.values()), options, report),
         "generation": options.generation.model_dump(mode="json", exclude_unset=True),
         "phases": [
-            _phase(part, found[part.task.index], None if same else references[part.task.index], options.keep_dates)
+            _phase(
+                part, found[part.task.index], None if same else references[part.task.index], options.keep_dates, report
+            )
             for part in parts
         ],
-        "scoring": _scoring(
-            competition, parts, program, next(iter(references.values())) if same else None, found, options
-        ),
+        "scoring": _scoring(competition, parts, program, reference, found, options),
         "leaderboard": leaderboard_of(competition.leaderboards, report),
     }
     write_manifest(out, manifest)
     _tell(competition, parts, found, report, options)
+    bundle.close()
     return report
 
 
@@ -100,70 +109,18 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _program(bundle: Source, tasks: Sequence[Task], out: Path) -> str:
-    """Carry the scoring program over; gives its name in the bundle. The tasks must have the same one."""
-    programs: dict[str, list[Task]] = {}
-    for task in tasks:
-        programs.setdefault(_digest(bundle.part(task, "scoring_program")), []).append(task)
-    if len(programs) > 1:
-        groups = [[task.index for task in group] for group in programs.values()]
-        listed = " and ".join(
-            f"{indexes} ({group[0].scoring_program})" for indexes, group in zip(groups, programs.values(), strict=True)
-        )
-        raise wrong_option(
-            "tasks",
-            f"an environment has one scoring program, and these tasks have {len(programs)}: {listed}. "
-            f"Import them one after the other, each with a slug of its own: first with tasks {groups[0]}",
-        )
-    return _carry(bundle.part(tasks[0], "scoring_program"), out, _PROGRAM)
-
-
-def _references(bundle: Source, tasks: Sequence[Task], out: Path) -> dict[int, str | None]:
-    """Carry the reference data over; gives its name in the bundle for each task, None where a task has none."""
-    carried: dict[str, str] = {}
-    names: dict[int, str | None] = {}
-    for task in tasks:
-        if task.reference_data is None:
-            names[task.index] = None
-            continue
-        path = bundle.part(task, "reference_data")
-        digest = _digest(path)
-        if digest not in carried:
-            carried[digest] = _carry(path, out, f"{_REFERENCE}-{len(carried) + 1}" if carried else _REFERENCE)
-        names[task.index] = carried[digest]
-    return names
-
-
-def _carry(path: Path, out: Path, name: str) -> str:
-    """Put a folder or a zip into the bundle without copying its bytes."""
-    if path.is_dir():
-        shutil.copytree(path, out / name, copy_function=os.link)
-        return name
-    os.link(path, out / f"{name}.zip")
-    return f"{name}.zip"
-
-
-def _digest(path: Path) -> str:
-    """Of a file's, or a folder's files' names and contents."""
-    whole = sha256()
-    for name, file in files_in(path).items() if path.is_dir() else [("", path)]:
-        with file.open("rb") as opened:
-            content = sha256()
-            while chunk := opened.read(1024 * 1024):
-                content.update(chunk)
-        whole.update(f"{name}\0{content.hexdigest()}\n".encode())
-    return whole.hexdigest()
-
-
-def _phase(part: _Part, items: Items, reference: str | None, keep_dates: bool) -> dict[str, Any]:
+def _phase(part: _Part, items: Items, reference: str | None, keep_dates: bool, report: Report) -> dict[str, Any]:
     phase = part.phase
+    is_moment = phase.start is not None and phase.start == phase.end
+    if is_moment and keep_dates:
+        report.note(f"The phase {part.name!r} ends as it begins; its end was left out.")
     values = {
         "name": part.name,
         "description": phase.description,
         "data": items.data,
         "fields": items.fields,
         "start": phase.start.isoformat() if phase.start and keep_dates else None,
-        "end": phase.end.isoformat() if phase.end and keep_dates else None,
+        "end": phase.end.isoformat() if phase.end and keep_dates and not is_moment else None,
         "max_submissions": phase.max_submissions,
         "max_submissions_per_day": phase.max_submissions_per_day,
         "execution_time_limit_s": phase.time_limit_s,
@@ -245,6 +202,6 @@ def _tell(
     for key in ("terms", "image", "fact_sheet", "queue"):
         if getattr(competition, key):
             report.drop(key)
-    for key in ("starting_kit", "public_data"):
-        if count := sum(getattr(phase, key) is not None for phase in competition.phases):
+    for key in ("starting_kit", "public_data", "hide_output", "hide_score_output", "auto_migrate_to_this_phase"):
+        if count := sum(bool(getattr(phase, key)) for phase in competition.phases):
             report.drop(key, count=count)

@@ -1,22 +1,19 @@
-"""`competition.yaml`, and the files that it names."""
+"""`competition.yaml`: what of it means something here."""
 
 import re
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 from dateutil import parser as dates
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from services.artifacts.importers.source import files_in, refuse, wrong_file
+from services.artifacts.importers.codabench.source import Source
+from services.artifacts.importers.source import refuse
 from services.artifacts.problems import Problems
-from services.artifacts.yamls import Lines, read_yaml
-from shared.errors import Invalid
-from shared.explain import explained, near
-from shared.unpacking import inner_path
+from services.artifacts.yamls import read_yaml
+from shared.explain import explained
 
-NAMES = ("competition.yaml", "competition.yml")
+_MAX_DATE = 60  # characters that are read of one
 _KEYS = "version: 2, title, tasks, phases and leaderboards"
 
 
@@ -36,9 +33,9 @@ def _when(value: Any) -> Any:
             found = datetime.combine(value, time())
         case str():
             try:
-                found = dates.parse(value)
+                found = dates.parse(value[:_MAX_DATE])
             except (ValueError, OverflowError):
-                raise ValueError(f"{value[:60]!r} is no date; write it as 2026-12-31 14:30:00") from None
+                raise ValueError(f"{value[:_MAX_DATE]!r} is no date; write it as 2026-12-31 14:30:00") from None
         case _:
             raise ValueError("must be a date, such as 2026-12-31 14:30:00")
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
@@ -85,7 +82,10 @@ class Phase(_Read):
     execution_time_limit_ms: Duration = None
     tasks: list[int] = Field(min_length=1)
     starting_kit: Any = None
-    public_data: Any = None
+    public_data: Text | None = None
+    hide_output: bool | None = None
+    hide_score_output: bool | None = None
+    auto_migrate_to_this_phase: bool | None = None
 
     @property
     def time_limit_s(self) -> float | None:
@@ -135,76 +135,6 @@ class Competition(_Read):
         return sorted(self.phases, key=lambda phase: phase.index or 0)
 
 
-class Source:
-    """The files of a competition, below the folder that holds `competition.yaml`."""
-
-    def __init__(self, folder: Path) -> None:
-        """Raises `Invalid` where there is no such file, or more than one that might be meant."""
-        all_files = files_in(folder)
-        found = sorted(
-            (name for name in all_files if name.rpartition("/")[2] in NAMES), key=lambda name: name.count("/")
-        )
-        if not found:
-            there = ", ".join(list(all_files)[:20]) or "nothing"
-            raise wrong_file(
-                NAMES[0], f"is not there; a competition's bundle is a zip with it at the root, and this has: {there}"
-            )
-        first = found[0]
-        if any(name.count("/") == first.count("/") for name in found[1:]):
-            raise wrong_file(NAMES[0], f"is there more than once: {', '.join(found[:20])}; send one competition")
-        self.name = first.rpartition("/")[2]
-        self.folder = (folder / first).parent
-        self.files = files_in(self.folder)
-        self.lines = Lines()
-        self.positions: dict[int, int] = {}
-        """Where each task, by its index, stands in the list."""
-
-    def at(self, written: str) -> Path | None:
-        """The file or folder of that name; a folder may stand for its zip, and the other way round, as in sources of bundles."""
-        name = inner_path(written.replace("\\", "/")).lstrip("/")
-        for one in (name, name.removesuffix(".zip") if name.endswith(".zip") else f"{name}.zip"):
-            # Only what was unpacked is looked up, so no path leads out of the source.
-            if one in self.files or any(path.startswith(f"{one}/") for path in self.files):
-                return self.folder / one
-        return None
-
-    def part(self, task: Task, what: str) -> Path:
-        """What the task's key `what` names: a folder or a zip. Raises `Invalid` with its line in `competition.yaml`."""
-        written = getattr(task, what)
-        where = f"{what} of task {task.index}"
-        if written is None:
-            raise self.wrong(f"{where} is missing: write the folder or zip of the bundle that holds it", task, what)
-        path = self.at(written)
-        if path is None and _is_key(written):
-            raise self.wrong(
-                f"{where} is a key of Codabench's ({written}); put the data itself into the bundle", task, what
-            )
-        if path is None:
-            folders = {
-                parent.as_posix() for name in self.files for parent in Path(name).parents if parent.as_posix() != "."
-            }
-            zips = {name for name in self.files if name.endswith(".zip")}
-            raise self.wrong(
-                f"{where}: there is no {written!r}; {near(written, folders | zips, 'the bundle has')}", task, what
-            )
-        if path.is_file() and path.suffix != ".zip":
-            raise self.wrong(f"{where}: {written!r} is neither a folder nor a zip", task, what)
-        return path
-
-    def wrong(self, msg: str, task: Task, key: str) -> Invalid:
-        position = self.positions.get(task.index, 0)
-        loc = ("tasks", position, key)
-        return wrong_file(self.name, self.lines.told(loc, msg), *loc)
-
-
-def _is_key(written: str) -> bool:
-    try:
-        UUID(written.strip())
-    except ValueError:
-        return False
-    return True
-
-
 def read_competition(bundle: Source, max_bytes: int) -> Competition:
     """Raises `Invalid`: each error with its line."""
     problems = Problems()
@@ -216,7 +146,6 @@ def read_competition(bundle: Source, max_bytes: int) -> Competition:
         for loc, msg in explained(error, data, Competition.model_json_schema()):
             problems.add([bundle.name, *loc], bundle.lines.told(loc, msg))
         refuse(problems)
-    bundle.positions = {task.index: position for position, task in enumerate(competition.tasks)}
     _check_references(competition, bundle, problems)
     problems.raise_any()
     return competition
@@ -254,5 +183,5 @@ def _check_references(competition: Competition, bundle: Source, problems: Proble
             if index not in tasks:
                 known = ", ".join(map(str, sorted(tasks)))
                 add(("phases", position, "tasks"), f"there is no task {index}; the tasks' indexes are {known}")
-        if phase.start and phase.end and phase.end <= phase.start:
+        if phase.start and phase.end and phase.end < phase.start:
             add(("phases", position, "end"), "end must be after start")

@@ -1,4 +1,4 @@
-"""The test cases of a task, out of its input data.
+"""The test cases of a task, out of its input data or what its phase makes public.
 
 A table (JSONL, CSV, TSV, Parquet, or JSON with an array of objects) gives an item a row. Without one, text files give an item a file,
 or one text file alone an item a line. Everything else needs the option `items`.
@@ -15,14 +15,12 @@ import orjson
 from services.artifacts.bundles import Limits
 from services.artifacts.importers import columns
 from services.artifacts.importers.bundle import write_rows
-from services.artifacts.importers.codabench.competition import Source, Task
 from services.artifacts.importers.columns import Seen
 from services.artifacts.importers.report import Report
-from services.artifacts.importers.source import TABLES, archive_limits, files_in, rows_of, wrong_file, wrong_option
+from services.artifacts.importers.source import TABLES, files_in, rows_of, wrong_file, wrong_option
 from services.artifacts.problems import Problems
 from services.artifacts.rows import SUFFIXES
 from shared.imports import CodabenchImport, TableFields
-from shared.unpacking import extract, inner_path
 
 _ROW = "input"
 """The column that holds a whole row, where no column is the question."""
@@ -42,62 +40,75 @@ class Items:
     from_files: bool
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a task's items may be: a folder or a file of the bundle, and what it is called there."""
+
+    path: Path
+    label: str
+
+
 def find_items(
-    bundle: Source, task: Task, options: CodabenchImport, out: Path, limits: Limits, report: Report
+    places: Sequence[Place],
+    beside: Sequence[Place],
+    task: int,
+    options: CodabenchImport,
+    out: Path,
+    limits: Limits,
+    report: Report,
 ) -> Items:
-    """Write the task's items; raises `Invalid` that says what to give where nothing can be made into items."""
-    where, label = _where(bundle, task, options, out, limits)
-    files = {label: where} if where.is_file() else {f"{label}/{at}": path for at, path in _asked(where).items()}
+    """Write the items of a task; raises `Invalid` that says what to give where nothing can be made into items.
+
+    They are in the first of `places`; what the option `items` names may be in `beside`, too.
+    """
+    if options.items is not None:
+        place = _named(options.items, [*places, *beside], task)
+    elif places:
+        place = places[0]
+    else:
+        raise wrong_option(
+            "items", f"is needed: task {task} has no input_data, so there is nothing to put to a model. {_ADD_A_FILE}"
+        )
+    files = _files(place)
     tables = {name: path for name, path in files.items() if path.suffix in SUFFIXES}
     arrays = {name: path for name, path in files.items() if path.suffix == ".json" and _is_array(path)}
     tables |= arrays if not tables and len(arrays) == 1 else {}
     if len(tables) > 1:
         there = ", ".join(list(tables)[:20])
         raise wrong_option(
-            "items", f"is needed: task {task.index} has several tables ({there}); which one has the test cases?"
+            "items", f"is needed: task {task} has several tables ({there}); which one has the test cases?"
         )
-    target = f"items-{task.index}"
+    target = f"items-{task}"
     if tables:
         name, path = next(iter(tables.items()))
         return _from_table(path, name, target, options, out, limits, report)
-    texts = _texts(files, limits)
-    if not texts:
-        there = ", ".join(list(files)[:20]) or label
-        raise wrong_option(
-            "items", f"is needed: nothing in {there} (task {task.index}) can be put to a model. {_ADD_A_FILE}"
-        )
-    return _from_texts(texts, label, target, options, out, report)
+    if not files or not all(_is_text(path, limits) for path in files.values()):
+        there = ", ".join(list(files)[:20]) or place.label
+        raise wrong_option("items", f"is needed: nothing in {there} (task {task}) can be put to a model. {_ADD_A_FILE}")
+    for field in ("id", "input", "target"):
+        if getattr(options.fields, field) is not None:
+            raise wrong_option(f"fields.{field}", "is of no use: the test cases are text files, which have no columns")
+    if len(files) == 1:
+        return _from_lines(*next(iter(files.items())), target, out, report)
+    return _from_files(files, place.label, target, out, report)
 
 
-def _where(bundle: Source, task: Task, options: CodabenchImport, out: Path, limits: Limits) -> tuple[Path, str]:
-    """What holds the items, a folder or a file, and what it is called in the bundle."""
-    folder = _input_folder(bundle, task, out, limits) if task.input_data is not None else None
-    label = inner_path(task.input_data or "")
-    if options.items is None:
-        if folder is None:
-            raise wrong_option(
-                "items",
-                f"is needed: task {task.index} has no input_data, so there is nothing to put to a model. {_ADD_A_FILE}",
-            )
-        return folder, label
-    inside = files_in(folder) if folder is not None else {}
-    if options.items in inside:
-        return inside[options.items], f"{label}/{options.items}"
-    path = bundle.at(options.items)
-    if path is None or (path.is_file() and path.suffix == ".zip"):
-        there = ", ".join([*inside, *bundle.files][:20])
-        msg = f"there is no file or folder {options.items!r} in task {task.index}'s input_data or the bundle; there is {there}"
-        raise wrong_option("items", msg)
-    return path, inner_path(options.items)
+def _named(items: str, places: Sequence[Place], task: int) -> Place:
+    for place in places:
+        if (path := files_in(place.path).get(items) if place.path.is_dir() else None) is not None:
+            return Place(path, f"{place.label}/{items}" if place.label else items)
+        if place.path.is_dir() and (place.path / items).is_dir() and not {"..", ""} & set(items.rstrip("/").split("/")):
+            return Place(place.path / items, f"{place.label}/{items}".strip("/"))
+    there = ", ".join([name for place in places for name in _files(place)][:20])
+    raise wrong_option(
+        "items", f"there is no file or folder {items!r} in task {task}'s data or the bundle; there is {there}"
+    )
 
 
-def _input_folder(bundle: Source, task: Task, out: Path, limits: Limits) -> Path:
-    path = bundle.part(task, "input_data")
-    if path.is_dir():
-        return path
-    folder = out.with_name(f"input-{task.index}")
-    extract(path, folder, (), archive_limits(limits))
-    return folder
+def _files(place: Place) -> dict[str, Path]:
+    if place.path.is_file():
+        return {place.label: place.path}
+    return {f"{place.label}/{at}".lstrip("/"): path for at, path in _asked(place.path).items()}
 
 
 def _asked(folder: Path) -> dict[str, Path]:
@@ -144,46 +155,41 @@ def _whole_rows(path: Path, name: str, column: str, limits: Limits) -> Iterator[
         yield {**row.values, column: orjson.dumps(row.values).decode()}
 
 
-def _texts(files: dict[str, Path], limits: Limits) -> dict[str, str]:
-    """The files, if all of them are text: name -> content."""
-    texts: dict[str, str] = {}
-    for name, path in files.items():
-        if path.stat().st_size > limits.max_line_bytes:
-            return {}
-        try:
-            text = path.read_bytes().decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return {}
-        if "\0" in text:
-            return {}
-        texts[name] = text
-    return texts
+def _is_text(path: Path, limits: Limits) -> bool:
+    if path.stat().st_size > limits.max_line_bytes:
+        return False
+    try:
+        return "\0" not in _text(path)
+    except UnicodeDecodeError:
+        return False
 
 
-def _from_texts(
-    texts: dict[str, str], label: str, target: str, options: CodabenchImport, out: Path, report: Report
-) -> Items:
-    for field in ("id", "input", "target"):
-        if getattr(options.fields, field) is not None:
-            raise wrong_option(f"fields.{field}", "is of no use: the test cases are text files, which have no columns")
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8-sig")
+
+
+def _from_lines(name: str, path: Path, target: str, out: Path, report: Report) -> Items:
     data = f"{target}.jsonl"
-    if len(texts) == 1:
-        name, text = next(iter(texts.items()))
-        lines = [line for line in text.splitlines() if line.strip()]
-        if not lines:
-            raise wrong_file(name, "is empty")
-        report.note(f"Each line of {name} is an item.")
-        write_rows(out / data, ({"input": line} for line in lines))
-        return Items(data, {"input": "input"}, ("input",), False)
-    empty = next((name for name, text in texts.items() if not text.strip()), None)
-    if empty is not None:
-        raise wrong_file(empty, "is empty, so there is nothing to put to a model; leave it out")
-    inner = [name.removeprefix(f"{label}/") for name in texts]
+    if not write_rows(out / data, ({"input": line} for line in _text(path).splitlines() if line.strip())):
+        raise wrong_file(name, "is empty")
+    report.note(f"Each line of {name} is an item.")
+    return Items(data, {"input": "input"}, ("input",), False)
+
+
+def _from_files(files: dict[str, Path], label: str, target: str, out: Path, report: Report) -> Items:
+    inner = [name.removeprefix(f"{label}/") for name in files]
     stems = [Path(name).with_suffix("").as_posix() for name in inner]
     ids = stems if len(set(stems)) == len(stems) else inner
-    report.note(f"Each of the {len(texts)} input files is an item, its id the file's name.")
-    rows = ({"id": id_, "input": text, "file": name} for id_, (name, text) in zip(ids, texts.items(), strict=True))
-    write_rows(out / data, rows)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for id_, (name, path) in zip(ids, files.items(), strict=True):
+            text = _text(path)
+            if not text.strip():
+                raise wrong_file(name, "is empty, so there is nothing to put to a model; leave it out")
+            yield {"id": id_, "input": text, "file": name}
+
+    data = f"{target}.jsonl"
+    report.note(f"Each of the {write_rows(out / data, rows())} input files is an item, its id the file's name.")
     return Items(data, {"id": "id", "input": "input"}, ("id", "input", "file"), True)
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from services.artifacts.importers.codabench.competition import Competition, Source
+from services.artifacts.importers.codabench.competition import Competition
+from services.artifacts.importers.codabench.source import Source
 from services.artifacts.importers.report import Report
 
 OVERVIEW = "overview.md"

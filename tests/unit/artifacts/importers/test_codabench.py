@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from services.artifacts.bundles import Bundle
+from services.artifacts.bundles import Bundle, Limits
 from shared.api import Imported
+from shared.errors import TooLarge
 from shared.manifest import ProgramScoring
 from tests.unit.artifacts.importers.importing import run, told
 
@@ -285,6 +286,47 @@ def test_items_are_looked_for_in_each_tasks_input(tmp_path: Path) -> None:
     )
     _, items, _, _ = imported(tmp_path, files, items="questions.jsonl")
     assert [len(phase_items) for phase_items in items] == [2, 1]
+
+
+def test_without_input_data_the_items_are_what_the_phase_makes_public(tmp_path: Path) -> None:
+    described = competition(
+        tasks=[task(0, input_data=None)], phases=[phase("Only", 0, public_data="public"), phase("Not", 0)]
+    )
+    _, items, report, _ = imported(tmp_path, bundle(described, public__q_DOT_csv="question\nPublic?\n"))
+    assert [item["input"] for item in items[0]] == ["Public?"]
+    assert any("those of public" in note for note in report.notes)
+
+
+def test_items_may_be_in_the_reference_data(tmp_path: Path) -> None:
+    described = competition(tasks=[task(0, input_data=None, reference_data="ref.zip")], phases=[phase("Only", 0)])
+    files = bundle(described, ref_DOT_zip=zipped({"gold/test.csv": "question,answer\nWhy?,so\n"}))
+    found, items, _, _ = imported(tmp_path, files, items="gold/test.csv", fields={"target": "answer"})
+    assert [(item["input"], item["target"]) for item in items[0]] == [("Why?", "so")]
+    assert scoring_of(found).reference == "reference_data.zip"
+
+
+def test_reference_data_that_is_one_file(tmp_path: Path) -> None:
+    described = competition(tasks=[task(0, reference_data="gold.csv")], phases=[phase("Only", 0)])
+    found, _, _, folder = imported(tmp_path, bundle(described, gold_DOT_csv="q1,2\n"))
+    assert (folder / str(scoring_of(found).reference) / "gold.csv").read_text() == "q1,2\n"
+
+
+def test_a_phase_that_ends_as_it_begins(tmp_path: Path) -> None:
+    described = competition(phases=[phase("Day", 0, start="11-01-2025", end="11-01-2025")])
+    found, _, report, _ = imported(tmp_path, bundle(described))
+    assert found.manifest.phases[0].end is None
+    assert any("'Day' ends as it begins" in note for note in report.notes)
+
+
+def test_zips_within_have_the_bundles_limit_together(tmp_path: Path) -> None:
+    part = zipped({"q.csv": "question\n" + "0123456789\n" * 100})
+    described = competition(tasks=[task(0, input_data="a.zip"), task(1, input_data="b.zip")])
+    limits = Limits(max_unpacked_bytes=6_000)
+    files = bundle(described, a_DOT_zip=part, b_DOT_zip=part)
+    run(tmp_path / "fits", files, "sums.zip", format="codabench", limits=limits)
+    files = bundle(described, a_DOT_zip=part, b_DOT_zip=zipped({"q.csv": "question\n" + "0123456789\n" * 500}))
+    with pytest.raises(TooLarge, match="unpacks to more than"):
+        run(tmp_path / "does-not", files, "sums.zip", format="codabench", limits=limits)
 
 
 def test_a_row_is_the_input_where_only_a_prompt_is_given(tmp_path: Path) -> None:
