@@ -1,25 +1,31 @@
-"""An endpoint with the OpenAI API that says what the prompt tells it to, at any length: the sample endpoint takes no huge prompts.
+"""An endpoint with the OpenAI API that says what a function makes of the prompt, of any length: the sample endpoint takes no huge prompts.
 
-A prompt begins with a number and a word: the answer is the word, after so many filling characters.
+By default a prompt begins with a number and a word, and the answer is the word, after so many filling characters.
 """
 
 import json
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
 
+def repeat(prompt: str) -> str:
+    filling, word = prompt.split()[:2]
+    return "x" * int(filling) + f" {word}"
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    say: Callable[[str], str]
 
     def do_GET(self) -> None:
         self._answer({"object": "list", "data": [{"id": "parrot", "object": "model"}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        filling, word = body["messages"][-1]["content"].split()[:2]
-        content = "x" * int(filling) + f" {word}"
+        content = type(self).say(body["messages"][-1]["content"])
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
         self._answer({"choices": [choice], "usage": {"prompt_tokens": 10**30, "completion_tokens": 1}})
 
@@ -38,8 +44,9 @@ class _Handler(BaseHTTPRequestHandler):
 class Parrot:
     """`with Parrot() as parrot: ... parrot.base_url`"""
 
-    def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    def __init__(self, say: Callable[[str], str] = repeat) -> None:
+        handler = type("Handler", (_Handler,), {"say": staticmethod(say)})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
 

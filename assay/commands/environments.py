@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.text import Text
 
+from assay.address import Address
 from assay.errors import InvalidInput
+from assay.new import new_environment, slugified
 from assay.render import NONE, duration, facts, moment, plain, short, table
 from assay.session import FAILED, Json, Session, explain, session
+from assay.starters import STARTERS
 from shared.api import Environment, Imported, InWords
-from shared.errors import Problem
+from shared.errors import Problem, from_validation
 from shared.imports import FORMATS
 from shared.phases import state_of
 
@@ -104,6 +108,31 @@ def _report(found: Session, imported: Imported) -> None:
         found.out.print(
             Text(plain("Left out: " + ", ".join(f"{n} {kind}" for kind, n in imported.dropped.items()))), soft_wrap=True
         )
+
+
+@app.command()
+def new(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="What to write into: a folder that is not there, or empty.")],
+    scorer: Annotated[str, typer.Option(help=f"How answers are scored: {', '.join(STARTERS)}.")] = "exact_match",
+    slug: Annotated[str | None, typer.Option(help="Its name in addresses; default: the folder's.")] = None,
+    title: Annotated[str | None, typer.Option(help="What people read; default: made from the slug.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write an environment to start from: small, right as it is, with every option as a comment."""
+    found = session(ctx, as_json)
+    named = slug or slugified(folder.resolve().name)
+    called = title or named.replace("-", " ").replace("_", " ").capitalize()
+    schema = f"{Address.resolve(found.url, found.api_key).url}/schemas/environment.json"
+    try:
+        files = new_environment(folder, scorer, named, called, schema)
+    except ValidationError as error:
+        raise InvalidInput("the environment cannot be called so", from_validation(error.errors())) from None
+    if found.json:
+        found.document({"slug": named, "folder": folder, "files": files})
+        return
+    found.out.print(Text(plain(f"{named} is in {folder}: {', '.join(files)}")), soft_wrap=True)
+    found.out.print(Text(plain(f"next: assay env check {folder}")), soft_wrap=True)
 
 
 @app.command()
