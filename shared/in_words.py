@@ -46,9 +46,9 @@ class PhaseRules(Protocol):
 
 _RULES: dict[SubmissionRule, str] = {
     "all": "Every completed evaluation of a model stands on the leaderboard.",
-    "add": "Of each model the evaluation stands on the leaderboard that somebody has put there, till that is another one.",
-    "add_and_delete": "Of each model the evaluation stands on the leaderboard that somebody has put there, till that is another one "
-    "or it is taken off.",
+    "add": "One evaluation of each model stands on the leaderboard: the one that somebody has put there last.",
+    "add_and_delete": "One evaluation of each model stands on the leaderboard: the one that somebody has put there last, "
+    "until it is taken off.",
     "force_last": "A model's latest evaluation stands on the leaderboard.",
     "force_best": "A model's best evaluation stands on the leaderboard.",
 }

@@ -147,7 +147,11 @@ def cell(row: LeaderboardRow, column: Column, drawn: set[str]) -> Cell:
     text = shown(value, column)
     if value is None or column.key in drawn:
         return Cell(text, value, ends)
-    return Cell(text, said=f"{shown(ends[0], column)} to {shown(ends[1], column)}" if ends else None)
+    if ends is None:
+        return Cell(text)
+    if is_rate(column.key):
+        return Cell(text, said=f"{ends[0] * 100:.1f}\u2013{ends[1] * 100:.1f}%")
+    return Cell(text, said=f"{shown(ends[0], column)} to {shown(ends[1], column)}")
 
 
 @router.post("/evaluations/{reference}/leaderboard", dependencies=[RUNNER])

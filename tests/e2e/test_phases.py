@@ -99,6 +99,25 @@ def test_predictions_that_take_too_long_end_the_evaluation_whoever_drives_it(sta
     assert list(stack.client.events.history(failed.id))[-1].type == "assay.evaluation.failed"
 
 
+def test_a_redrive_that_takes_too_long_leaves_the_rest_as_it_was(stack: RunningStack) -> None:
+    model = stack.add_model("again", model="sample-80", max_concurrency=2, max_attempts=1)
+    stack.endpoint.behave(model="sample-80", error_500_rate=1.0)
+    failed = stack.wait(stack.evaluate("riddles", [model], phase="short"))[0]
+    assert (failed.status, failed.progress.infra_error) == ("completed", ITEMS)
+    stack.endpoint.behave()
+    stack.endpoint.gate(closed=True)
+    stack.client.evaluations.redrive(failed.id)
+    stack.endpoint.wait(model="sample-80", in_flight=2)
+    told = "Giving up: phase short gives the predictions of an evaluation 3 s, in which "
+    assert any(event.data.get("message", "").startswith(told) for event in stack.client.events(failed.id))
+    stack.endpoint.gate(closed=False)
+    done = stack.wait([failed])[0]
+    # Those under way count, and at most the two that were sent behind them; the others can be redriven again.
+    assert done.status == "completed"
+    assert 2 <= done.progress.scored <= 4
+    assert done.progress.infra_error == ITEMS - done.progress.scored
+
+
 @pytest.fixture(scope="module")
 def hidden(stack: RunningStack) -> list[Evaluation]:
     """Two of the phase that hides its targets, and all that those show."""

@@ -93,7 +93,7 @@ def test_phases_say_what_they_allow(visit: Visit, contest: list[Evaluation]) -> 
     for text in (
         r"open, closes in [0-9,]+ days",
         "at most 3, at most 1 a day",
-        "Time for predictions",
+        "Time limit",
         "shown to admins only",
     ):
         expect(main).to_contain_text(re.compile(text))

@@ -261,6 +261,36 @@ def test_the_leaderboard_marks_ties_and_parts() -> None:
     assert (second[0], second[1], second[-2]) == ("-", "beta", "(part)")
 
 
+def test_a_leaderboard_as_csv_after_it_was_changed_by_hand() -> None:
+    row = {
+        "rank": 1, "evaluation": "e1", "number": 1, "model": "m1", "model_name": "=alpha", "total": 4,
+        "environment_version": "v", "overall_score": 0.5, "accuracy": 0.5, "accuracy_ci95": None, "coverage": 1.0,
+        "finished_at": None, "scores": {"f1": 0.1}, "intervals": {"f1": [0.0, 0.25]},
+    }  # fmt: skip
+    answer = {"environment": "sums", "phase": "dev", "version": "v", "columns": [{"key": "f1"}], **page(row)}
+    gateway = (
+        Gateway()
+        .on("GET /environments/sums/leaderboard", answer)
+        .on("POST /evaluations/1/leaderboard", evaluation())
+        .on("DELETE /evaluations/2/leaderboard", evaluation())
+    )
+    result = run(gateway, "leaderboard", "sums", "--csv", "--put-on", "#1", "--take-off", "2")
+    assert result.exit_code == 0, result.stderr
+    assert [line.split(",")[:8] for line in result.stdout.splitlines()] == [
+        ["rank", "tied", "model_name", "model", "evaluation", "f1", "f1_low", "f1_high"],
+        ["1", "false", "'=alpha", "m1", "1", "0.1", "0.0", "0.25"],
+    ]
+    assert [request.method for request in gateway.requests] == ["DELETE", "POST", "GET"]
+    refused = run(
+        Gateway().on("POST /evaluations/3/leaderboard", problem(409, "not by hand")),
+        "leaderboard",
+        "sums",
+        "--put-on",
+        "3",
+    )
+    assert (refused.exit_code, refused.stderr) == (3, "error: not by hand\n")
+
+
 def test_probe_is_exit_1_where_the_endpoint_does_not_answer() -> None:
     gateway = Gateway().on("GET /models", page(model()))
     gateway.on("POST /models/m1/probe", model(status="unreachable", status_detail="refused"))
