@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.difference import difference
-from gateway.rows import beginning
+from gateway.rows import REVEALING, beginning
 from shared import texts
 from shared.api import Case, CaseSample, DifferencePart
 from shared.contracts import Outcome
@@ -22,16 +22,14 @@ async def find_case(
 ) -> Case:
     """The item and its first samples by index; raises `NotFound` where it has no result yet.
 
-    Without `targets` nothing is told that the gold answer could be taken from: other columns of the data neither, nor what a judge said,
-    nor how a score came about.
+    Without `targets` nothing is told that the gold answer could be taken from: other columns of the data neither, nor what quotes it.
     """
     query = {"evaluation": evaluation["_id"], "index": index}
-    target = ("target",) if targets else ()
-    fields: dict[str, Any] = dict.fromkeys((*_FIELDS, *target, "item_id"), 1)
+    fields: dict[str, Any] = dict.fromkeys((*_FIELDS, "target", "item_id"), 1)
     if clip is not None:
-        fields |= {name: beginning(name, clip) for name in (*_TEXTS, *target)}
+        fields |= {name: beginning(name, clip) for name in (*_TEXTS, "target")}
     if not targets:
-        del fields["judge"], fields["detail"]
+        fields = {name: shown for name, shown in fields.items() if name not in REVEALING}
     rows = await database["results"].find(query, fields).sort("sample", 1).limit(samples).to_list(samples)
     item = await database["items"].find_one(
         {"environment": evaluation["environment"], "phase": evaluation["phase"], "index": index}

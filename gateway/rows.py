@@ -27,8 +27,8 @@ _FIELDS = (
 
 _TEXTS = ("target", "prediction", "output", "error", "detail")
 
-_TELLING = ("target", "judge", "detail")
-"""What tells the gold answer, or may."""
+REVEALING = frozenset({"target", "judge", "detail"})
+"""What of a result is not told where targets are hidden: those, and what quotes them, a judge's words or why a scorer found it wrong."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,11 @@ class _Reading:
         self._text = wanted.text
         self._clip = clip
         self._targets = targets
-        self.fields: dict[str, Any] | None = None if targets else dict.fromkeys(_TELLING, 0)
+        self.fields: dict[str, Any] | None = None if targets else dict.fromkeys(REVEALING, 0)
         if clip is not None:
             self.fields = {**dict.fromkeys(_FIELDS, 1), **{name: beginning(name, clip) for name in _TEXTS}}
             if not targets:
-                for name in _TELLING:
-                    del self.fields[name]
+                self.fields = {name: shown for name, shown in self.fields.items() if name not in REVEALING}
 
     async def group(self, group: Group, place: Place, limit: int) -> list[Document]:
         """Rows of one group of an order, after a place in it."""

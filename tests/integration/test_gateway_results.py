@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.distributions import BINS, Bins, Counting, Tag
 from gateway.order import SORTED_SAMPLES
@@ -189,3 +190,24 @@ async def test_misses_of_several_samples_are_test_cases(gateway: RunningGateway)
     found = await Counting(gateway.database).of(evaluation, 30)
     assert found
     assert found.misses == 2
+
+
+async def test_hidden_targets_and_what_quotes_them_are_an_admins(stores: Settings) -> None:
+    keys = SecretStr("viewer:look,runner:start,admin:rule")
+    gold = "the cat sat"
+    async with RunningGateway(stores, api_keys=keys) as gateway:
+        await gateway.add_environment()
+        await gateway.database["items"].update_many({}, {"$set": {"target": gold, "metadata": {"why": gold}}})
+        evaluation = await gateway.add_evaluation(1, hide_targets=True)
+        quoting: dict[str, Any] = {
+            "judge": [{"output": f"it is {gold}", "score": 0.0}],
+            "detail": f"assert answer == {gold!r}",
+        }
+        await add_results(gateway, evaluation, **quoting)
+        for key, is_told in (("look", False), ("start", False), ("rule", True)):
+            gateway.http.headers["Authorization"] = f"Bearer {key}"
+            for path in ("results", "results?clip=50", "results/2", "results/2?clip=50"):
+                answer = await gateway.http.get(f"/v1/evaluations/1/{path}")
+                assert answer.status_code == 200
+                assert (gold in answer.text) is is_told, (key, path)
+            assert len(await pages(gateway, "/v1/evaluations/1/results", q="cat")) == (5 if is_told else 0)
