@@ -9,7 +9,7 @@ from services.scorer.sandbox import Sandbox
 from services.scorer.scorers import check_target
 from services.scorer.workers import ScorerFailed, Workers, WorkersAway
 from shared.errors import Invalid, Unavailable
-from shared.manifest import Scored, Scoring
+from shared.manifest import ProgramScoring, Scored, Scoring
 
 _SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
 
@@ -29,9 +29,12 @@ class Targets:
 
         Where that takes its time, no more are looked at after `MAX_REFUSED` that cannot.
         """
-        scoring: Scored = _SCORING.validate_python(body["scoring"]).for_items
-        if self._sandbox and scoring.lane == "sandbox" and (missing := await self._sandbox.problem()):
-            raise Invalid(missing, [{"loc": ["environment.yaml", "scoring", "scorer"], "msg": missing}])
+        whole = _SCORING.validate_python(body["scoring"])
+        scoring: Scored = whole.for_items
+        runs_programs = isinstance(whole, ProgramScoring) or scoring.lane == "sandbox"
+        if self._sandbox and runs_programs and (missing := await self._sandbox.problem()):
+            key = "program" if isinstance(whole, ProgramScoring) else "scorer"
+            raise Invalid(missing, [{"loc": ["environment.yaml", "scoring", key], "msg": missing}])
         if scoring.lane in ("process", "sandbox"):
             return await self._check_in_workers(scoring, body["items"])
         return [check_target(item["target"], scoring, item["hints"]) for item in body["items"]]

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from services.scorer.sandbox import Sandbox
 from services.scorer.targets import MAX_REFUSED, Targets
 from services.scorer.workers import Workers
-from shared.errors import Unavailable
+from shared.errors import Invalid, Unavailable
 
 
 @pytest.fixture
@@ -33,6 +34,15 @@ async def test_each_target_gets_its_answer(targets: Targets) -> None:
 async def test_those_of_a_programs_item_scorer_are_checked_by_that(targets: Targets) -> None:
     scoring = {"scorer": "program", "program": "scoring", "item_scorer": {"scorer": "json"}}
     assert [bool(answer) for answer in await checked(targets, scoring, "{", "{}", "[1]")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("scoring", "key"), [({"scorer": "program", "program": "scoring"}, "program"), ({"scorer": "code"}, "scorer")]
+)
+async def test_what_needs_a_sandbox_is_refused_without_one(scoring: dict[str, Any], key: str) -> None:
+    with pytest.raises(Invalid, match="apt install bubblewrap") as caught:
+        await checked(Targets(Workers(1), Sandbox(None)), scoring, "1")
+    assert caught.value.errors[0]["loc"] == ["environment.yaml", "scoring", key]
 
 
 async def test_after_as_many_as_a_person_is_told_of_no_more_are_looked_at(targets: Targets) -> None:
