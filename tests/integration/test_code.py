@@ -10,8 +10,10 @@ import pytest
 from services.scorer.sandbox import Sandbox
 from services.scorer.scorers import Score
 from services.scorer.scorers.code import Code
-from services.scorer.workers import ScorerFailed
+from services.scorer.targets import Targets
+from services.scorer.workers import ScorerFailed, Workers
 from shared.contracts import Prediction
+from shared.errors import Invalid
 from tests.programs import bwrap
 
 PROMPT = 'from typing import List\n\ndef total(numbers: List[int]) -> int:\n    """The sum."""\n'
@@ -106,6 +108,22 @@ async def test_an_answer_that_was_never_given_is_not_run(code: Code) -> None:
 async def test_without_a_sandbox_it_fails_with_what_to_install() -> None:
     with pytest.raises(ScorerFailed, match="install bubblewrap"):
         await Code(Sandbox(None)).score(prediction(RIGHT))
+
+
+async def test_an_environment_that_needs_a_sandbox_is_refused_where_none_works(tmp_path: Path) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    body = {"scoring": {"scorer": "code"}, "items": [{"target": "", "hints": {"test": "x = 1", "entry_point": "f"}}]}
+    workers = Workers(1)
+    with pytest.raises(Invalid, match="install bubblewrap") as refused:
+        await Targets(workers, Sandbox(None)).check(body)
+    assert refused.value.errors[0]["loc"] == ["environment.yaml", "scoring", "scorer"]
+    with pytest.raises(Invalid, match="No permissions to create new namespace"):
+        await Targets(workers, Sandbox(broken)).check(body)
+    found = await Targets(workers, Sandbox(bwrap())).check(body)
+    assert (found[0] or "").startswith("column 'test' defines no check(candidate)")
+    await workers.stop()
 
 
 def left() -> list[str]:

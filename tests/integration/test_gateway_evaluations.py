@@ -143,6 +143,7 @@ async def test_results_in_the_order_of_the_items(gateway: RunningGateway) -> Non
         "latency_ms": 12.5,
         "ttft_ms": None,
         "usage": {"prompt_tokens": None, "completion_tokens": None, "total_tokens": 7},
+        "detail": None,
         "judge": [],
         "samples": None,
     }

@@ -173,6 +173,13 @@ open("scores.json", "w").write("{}")
     sandbox.close()
 
 
+async def test_a_writable_folder_may_be_its_owners_alone(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir(mode=0o700)
+    ran = await run_python(sandbox, "import os; print(os.getcwd()); open('scores.json', 'w')", tmp_path)
+    assert ran.out == ["/app/output"]
+    assert os.listdir(ran.folder) == ["scores.json"]
+
+
 async def test_a_folder_that_the_programs_user_cannot_read_is_no_riddle(sandbox: Sandbox, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)

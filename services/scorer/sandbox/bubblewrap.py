@@ -32,7 +32,6 @@ def drops_root() -> bool:
 def arguments(
     mounts: Iterable[Mount],
     *,
-    folder: str,
     environment: Mapping[str, str],
     scratch_bytes: int,
     hidden: Sequence[Path],
@@ -70,7 +69,7 @@ def arguments(
         made.add(mount.target)
     for path in hidden:
         options += ["--tmpfs", str(path), "--remount-ro", str(path)]
-    options += ["--remount-ro", "/", "--chdir", folder, "--clearenv"]
+    options += ["--remount-ro", "/", "--chdir", "/", "--clearenv"]
     for name, value in environment.items():
         options += ["--setenv", name, value]
     return options

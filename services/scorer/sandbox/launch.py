@@ -21,6 +21,8 @@ def main() -> None:
         hard = resource.getrlimit(which)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(which, (most, most))
+    # Not earlier: the folder may be its user's alone.
+    os.chdir(order["folder"])
     # Services, which wait for it, come first.
     os.nice(5)
     os.write(order["started"], b"1")

@@ -40,7 +40,6 @@ class Process:
         *,
         order: dict[str, Any],
         drops: bool,
-        folder: str,
         environment: Mapping[str, str],
     ) -> None:
         _adopt_orphans()
@@ -75,7 +74,7 @@ class Process:
                 [*options, *launch, json.dumps(order), *command],
                 # The program can read what bubblewrap itself was started with: nothing.
                 env={} if confinement else dict(environment),
-                cwd="/" if confinement else folder,
+                cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -155,7 +155,6 @@ class Sandbox:
                 str(self._bwrap),
                 *bubblewrap.arguments(
                     [*self._interpreter, bubblewrap.LAUNCH, *mounts],
-                    folder=folder,
                     environment=environment,
                     scratch_bytes=limits.memory_bytes,
                     hidden=self._hidden,
@@ -167,9 +166,8 @@ class Sandbox:
             confinement,
             [self.python, "-I", "-S", str(launch)],
             command,
-            order={"limits": _of_a_process(limits, confined=not self._unconfined)},
+            order={"folder": folder, "limits": _of_a_process(limits, confined=not self._unconfined)},
             drops=self._drops,
-            folder=folder,
             environment=environment,
         )
         try:

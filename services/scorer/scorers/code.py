@@ -13,7 +13,9 @@ import contextlib
 import json
 import re
 import secrets
+import shutil
 import signal
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,8 +96,8 @@ class Code:
             work = await asyncio.to_thread(_prepared, folder, {**order, "nonce": nonce})
             try:
                 finished = await self._sandbox.run(
-                    ["python3", "/run/code_run.py", f"{_INSIDE}/order.json", f"{_INSIDE}/verdict.json"],
-                    mounts=[Mount(_RUN, "/run/code_run.py"), Mount(work, _INSIDE, writable=True)],
+                    ["python3", f"{_INSIDE}/{_RUN.name}", f"{_INSIDE}/order.json", f"{_INSIDE}/verdict.json"],
+                    mounts=[Mount(work, _INSIDE, writable=True)],
                     folder=_INSIDE,
                     environment={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                     limits=limits,
@@ -126,11 +128,11 @@ def defines(code: str, name: str) -> bool:
 def candidates(code: str, prompt: str | None, entry_point: str | None) -> list[str]:
     """Programs that the answer may mean, of which the first counts that is Python.
 
-    An answer that repeats the function is put after the prompt, whose imports and helpers it may need. One that goes on where the prompt
-    ends may have lost its indentation on the way.
+    White space before all of it means nothing. An answer that repeats the function is put after the prompt, whose imports and helpers
+    it may need. One that goes on where the prompt ends may have lost its indentation on the way.
     """
     if not prompt:
-        return [code]
+        return [textwrap.dedent(code)]
     apart = f"{prompt}\n{code}"
     indented = "\n".join(f"    {line}" if line.strip() else line for line in code.splitlines())
     if entry_point and defines(code, entry_point):
@@ -175,9 +177,11 @@ def check_target(target: str, scoring: CodeScoring, hints: Mapping[str, Any]) ->
 def _prepared(folder: Path, order: Mapping[str, Any]) -> Path:
     work = folder / "work"
     work.mkdir()
-    work.chmod(0o755)  # whatever this process's umask is: bubblewrap enters it before it becomes the program's user
     (work / "order.json").write_text(json.dumps(order))
-    (work / "order.json").chmod(0o644)
+    shutil.copyfile(_RUN, work / _RUN.name)
+    for path in work.iterdir():
+        # Whatever this process' umask is.
+        path.chmod(0o644)
     return work
 
 

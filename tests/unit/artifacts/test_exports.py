@@ -277,7 +277,7 @@ def test_json_of_what_has_no_json() -> None:
 def test_hidden_targets_stand_in_no_file_and_there_is_no_dataset(tmp_path: Path) -> None:
     gold = "zyzzyva"
     rows: list[Row] = [
-        ({**item(0), "target": gold}, [{**wrong(0), "target": gold}]),
+        ({**item(0), "target": gold}, [{**wrong(0), "target": gold, "detail": f"it is {gold}"}]),
         ({**item(1), "target": gold}, [{**without_answer(1, "no_answer"), "target": gold}]),
     ]
     with FileSetWriter(tmp_path, evaluation(), {}, metrics(), hide_targets=True) as files:

@@ -49,7 +49,7 @@ def test_what_defines_a_name() -> None:
 
 def test_an_answer_goes_on_with_the_prompt_or_repeats_it() -> None:
     prompt = 'import math\n\ndef add(a, b):\n    """Adds."""\n'
-    assert candidates(CODE, None, "add") == [CODE]
+    assert candidates(" x = 1\n y = 2", None, "add") == ["x = 1\ny = 2"]
     assert candidates(CODE, prompt, "add")[0] == f"{prompt}\n{CODE}"
     assert candidates("    return a + b\n", prompt, "add")[0] == f"{prompt}    return a + b\n"
     assert candidates("x = a\nreturn x", prompt, "add")[-1] == f"{prompt}\n    x = a\n    return x"
