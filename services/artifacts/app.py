@@ -7,7 +7,7 @@ from faststream import FastStream
 
 from services.artifacts.building import Building
 from services.artifacts.bundles import Limits
-from services.artifacts.datasets_server import DatasetsServer
+from services.artifacts.hub_client import HubClient
 from services.artifacts.registration import Registration
 from shared import subjects
 from shared.service import Service, run, set_up_logging, until_up
@@ -36,8 +36,8 @@ async def build() -> FastStream:
     }
 
     limits = Limits(max_archive_bytes=settings.max_upload_bytes, max_unpacked_bytes=settings.max_unpacked_bytes)
-    datasets = DatasetsServer(settings.hf_datasets_url, settings.hf_token)
-    registration = Registration(service, database, objects, datasets, limits)
+    hub = HubClient(settings.hf_datasets_url, settings.hf_token) if settings.hf_datasets_url else None
+    registration = Registration(service, database, objects, hub, limits)
     building = Building(service, database, objects)
     service.command("environments.register")(registration.register)
     on_step(service, subjects.ARTIFACTS_CREATED, "created", building.created, building.refuse)
@@ -50,7 +50,8 @@ async def build() -> FastStream:
         await service.stop_background()
         client.close()
         await objects.aclose()
-        await datasets.aclose()
+        if hub:
+            await hub.aclose()
 
     return app
 

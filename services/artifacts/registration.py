@@ -18,7 +18,8 @@ from pymongo.errors import BulkWriteError
 
 from services.artifacts.batches import from_thread, in_batches, lines_of
 from services.artifacts.bundles import Bundle, Limits
-from services.artifacts.datasets_server import DatasetsServer
+from services.artifacts.datasets_server import fetch
+from services.artifacts.hub_client import HubClient
 from services.artifacts.inspection import inspect_bundle, inspect_import
 from services.artifacts.targets import check_targets
 from shared import subjects
@@ -47,12 +48,12 @@ DEADLINE_S = 570.0
 
 class Registration:
     def __init__(
-        self, service: Service, database: Database, objects: Objects, datasets: DatasetsServer, limits: Limits
+        self, service: Service, database: Database, objects: Objects, hub: HubClient | None, limits: Limits
     ) -> None:
         self._service = service
         self._database = database
         self._objects = objects
-        self._datasets = datasets
+        self._hub = hub
         self._limits = limits
         self._inspections = asyncio.Semaphore(MAX_INSPECTIONS)
 
@@ -77,7 +78,7 @@ class Registration:
             sent = archive
             await self._objects.get_file(body["key"], sent)
         elif isinstance(options, HuggingFaceImport):
-            sent, name = await self._datasets.fetch(options, folder, self._limits)
+            sent, name = await fetch(self._hub, options, folder, self._limits)
         out.mkdir()
         imported = None
         async with self._inspections:

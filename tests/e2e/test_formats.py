@@ -47,6 +47,16 @@ IDEALS: list[dict[str, Any]] = [
     {"input": [{"role": "user", "content": "0 Parisian"}], "ideal": ["Rome", "Paris"]},
     {"input": [{"role": "user", "content": "0 paris"}], "ideal": "Paris"},
 ]
+CODE = [
+    {
+        "task_id": f"own/{name}",
+        "prompt": f'def {name}(x):\n    """{name} x."""\n',
+        "canonical_solution": f"    return {times} * x\n",
+        "test": f"def check(candidate):\n    assert candidate(2) == {2 * times}\n",
+        "entry_point": name,
+    }
+    for name, times in (("double", 2), ("triple", 3))
+]
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +129,17 @@ def test_a_dataset_is_fetched_and_its_preset_scores_it(running: RunningStack, hu
     evaluation = running.wait(running.evaluate("fetched", [model]), timeout=60)[0]
     assert evaluation.metrics is not None
     assert 0 < evaluation.metrics["correct"] == running.endpoint.stats()["sample-80"]["right"] < len(PROBLEMS)
+
+
+def test_code_is_run_against_its_tests(running: RunningStack, tmp_path: Path) -> None:
+    file = write(tmp_path / "test.jsonl", CODE)
+    environment = running.client.environments.import_("huggingface", file, preset="humaneval", slug="own-code")
+    assert environment.imported is not None
+    assert environment.imported.comparable
+    answer = "Here it is:\n```python\ndef double(x):\n    return x + x\n```"
+    with Parrot(lambda prompt: answer) as endpoint:
+        coder = running.client.models.add("coder", base_url=endpoint.base_url, model="coder")
+        assert [correct for _, correct in scores(running, environment, coder)] == [True, False]
 
 
 def test_gsm8k_by_preset_is_the_bundle_that_was_written_by_hand(

@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from services.artifacts.bundles import Limits
-from services.artifacts.datasets_server import PAGE, DatasetsServer
+from services.artifacts.datasets_server import PAGE, fetch
+from services.artifacts.hub_client import HubClient
 from services.artifacts.importers import import_source
 from shared.errors import Invalid, Problem, TooLarge, Unavailable
 from shared.imports import HuggingFaceImport
@@ -33,10 +34,10 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture
-async def server(hub: Hub) -> AsyncIterator[DatasetsServer]:
-    server = DatasetsServer(hub.url, SecretStr("hf_secret"))
-    yield server
-    await server.aclose()
+async def client(hub: Hub) -> AsyncIterator[HubClient]:
+    client = HubClient(hub.url, SecretStr("hf_secret"))
+    yield client
+    await client.aclose()
 
 
 def options(**values: Any) -> HuggingFaceImport:
@@ -55,80 +56,78 @@ def names(archive: Path) -> list[str]:
         return files.namelist()
 
 
-async def refused(server: DatasetsServer, tmp_path: Path, limits: Limits = Limits(), **values: Any) -> Problem:
+async def refused(client: HubClient | None, tmp_path: Path, limits: Limits = Limits(), **values: Any) -> Problem:
     with pytest.raises(Problem) as caught:
-        await server.fetch(options(**({"preset": "gsm8k"} | values)), tmp_path, limits)
+        await fetch(client, options(**({"preset": "gsm8k"} | values)), tmp_path, limits)
     assert not (tmp_path / "fetched.zip").exists()
     assert "hf_secret" not in str(caught.value.as_dict())
     return caught.value
 
 
-async def test_a_split_comes_as_parquet(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
+async def test_a_split_comes_as_parquet(hub: Hub, client: HubClient, tmp_path: Path) -> None:
     hub.as_parquet = 2
-    archive, _ = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
+    archive, _ = await fetch(client, options(preset="gsm8k"), tmp_path, Limits())
     assert names(archive) == ["test-00000-of-00002.parquet", "test-00001-of-00002.parquet"]
     assert rows_in(archive, tmp_path) == NUMBERS
     assert [path.name for path in tmp_path.glob("*.parquet")] == []
 
 
-async def test_a_split_without_parquet_comes_row_by_row(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
+async def test_a_split_without_parquet_comes_row_by_row(hub: Hub, client: HubClient, tmp_path: Path) -> None:
     hub.as_parquet = 0
-    archive, _ = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
+    archive, _ = await fetch(client, options(preset="gsm8k"), tmp_path, Limits())
     assert names(archive) == ["test.jsonl"]
     assert rows_in(archive, tmp_path) == NUMBERS
     assert [httpx.URL(path).params["offset"] for path, _ in hub.seen if path.startswith("/rows")] == ["0", "100", "200"]
 
 
-async def test_examples_come_with_their_split(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
-    archive, _ = await server.fetch(options(preset="gsm8k", num_fewshot=2), tmp_path, Limits())
+async def test_examples_come_with_their_split(hub: Hub, client: HubClient, tmp_path: Path) -> None:
+    archive, _ = await fetch(client, options(preset="gsm8k", num_fewshot=2), tmp_path, Limits())
     assert names(archive) == ["test-00000-of-00001.parquet", "train-00000-of-00001.parquet"]
 
 
-async def test_subset_and_split_that_are_asked_for(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
+async def test_subset_and_split_that_are_asked_for(hub: Hub, client: HubClient, tmp_path: Path) -> None:
     hub.as_parquet = 0
-    archive, name = await server.fetch(options(dataset="openai/gsm8k", config="socratic"), tmp_path, Limits())
+    archive, name = await fetch(client, options(dataset="openai/gsm8k", config="socratic"), tmp_path, Limits())
     assert (names(archive), name) == (["test.jsonl"], "openai/gsm8k (socratic)")
     assert "config=socratic" in hub.seen[-1][0]
 
 
-async def test_the_token_goes_to_the_hub_alone(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
-    await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
+async def test_the_token_goes_to_the_hub_alone(hub: Hub, client: HubClient, tmp_path: Path) -> None:
+    await fetch(client, options(preset="gsm8k"), tmp_path, Limits())
     assert {authorization for _, authorization in hub.seen} == {"Bearer hf_secret"}
     with serving(Hub()) as other:
         hub.answers["/files/openai/gsm8k/main/test/0"] = [(302, {"Location": f"{other.url}/files/x"}, b"")]
-        problem = await refused(server, tmp_path)
+        problem = await refused(client, tmp_path)
         assert other.seen == []
     assert "without TLS, at '127.0.0.1'" in problem.detail
 
 
-async def test_a_redirect_within_the_server_is_followed(hub: Hub, server: DatasetsServer, tmp_path: Path) -> None:
+async def test_a_redirect_within_the_server_is_followed(hub: Hub, client: HubClient, tmp_path: Path) -> None:
     where = "/files/openai/gsm8k/main/train/0"
     hub.answers["/files/openai/gsm8k/main/test/0"] = [(302, {"Location": where}, b"")]
-    archive, _ = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
+    archive, _ = await fetch(client, options(preset="gsm8k"), tmp_path, Limits())
     assert rows_in(archive, tmp_path) == NUMBERS[:3]
 
 
 @pytest.mark.parametrize("path", ["/splits", "/parquet", "/files/openai/gsm8k/main/test/0"])
-async def test_a_passing_failure_is_tried_again(hub: Hub, server: DatasetsServer, tmp_path: Path, path: str) -> None:
+async def test_a_passing_failure_is_tried_again(hub: Hub, client: HubClient, tmp_path: Path, path: str) -> None:
     hub.answers[path] = [(503, AGAIN, b""), (429, AGAIN, b"")]
-    archive, _ = await server.fetch(options(preset="gsm8k"), tmp_path, Limits())
+    archive, _ = await fetch(client, options(preset="gsm8k"), tmp_path, Limits())
     assert rows_in(archive, tmp_path) == NUMBERS
     assert hub.answers[path] == []
 
 
 async def test_a_deployment_that_fetches_nothing_says_so(tmp_path: Path) -> None:
-    for url in (None, ""):
-        problem = await refused(DatasetsServer(url, None), tmp_path)
-        assert problem.errors[0]["loc"] == ["import", "dataset"]
-        assert "openai/gsm8k cannot be fetched" in problem.detail
-        assert "ASSAY_HF_DATASETS_URL" in problem.detail
+    problem = await refused(None, tmp_path)
+    assert problem.errors[0]["loc"] == ["import", "dataset"]
+    assert "openai/gsm8k cannot be fetched" in problem.detail
+    assert "ASSAY_HF_DATASETS_URL" in problem.detail
 
 
-async def test_a_server_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.artifacts.datasets_server._TRIES", 1)
+async def test_a_server_that_is_away(tmp_path: Path) -> None:
     with serving(Hub()) as gone:
         url = gone.url
-    problem = await refused(DatasetsServer(url, None), tmp_path)
+    problem = await refused(HubClient(url, None, tries=1), tmp_path)
     assert isinstance(problem, Unavailable)
     assert problem.detail == "the datasets server does not answer (ConnectError); try again later"
 
@@ -145,9 +144,9 @@ async def test_a_server_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ],
 )
 async def test_what_is_not_there(
-    server: DatasetsServer, tmp_path: Path, values: dict[str, Any], loc: str, message: str
+    client: HubClient, tmp_path: Path, values: dict[str, Any], loc: str, message: str
 ) -> None:
-    problem = await refused(server, tmp_path, **values)
+    problem = await refused(client, tmp_path, **values)
     assert isinstance(problem, Invalid)
     assert (problem.errors[0]["loc"], message in problem.errors[0]["msg"]) == (["import", loc], True), problem.errors
 
@@ -161,13 +160,13 @@ def page(**changes: Any) -> bytes:
     [
         ("/splits", (200, {}, b"<html>"), Unavailable, "something that is not JSON"),
         ("/splits", (200, {}, b"[]"), Unavailable, "something other than its API has"),
-        ("/splits", (200, {}, b"{}"), Invalid, "has nothing that the server shows"),
+        ("/splits", (200, {}, b"{}"), Invalid, "it shows nothing of it"),
         ("/splits", (401, {}, b""), Invalid, "a private or gated one needs ASSAY_HF_TOKEN"),
         ("/splits", (302, {"Location": "/splits"}, b""), None, ""),
         ("/parquet", (200, {}, b'{"partial": true}'), Invalid, "only the beginning of it as Parquet"),
         ("/parquet", (200, {}, b'{"parquet_files": [{"split": "test"}]}'), Invalid, "a file without an address"),
         ("/parquet", (200, {}, b'{"parquet_files": [{"split": "test", "url": "file:///etc/passwd"}]}'), Unavailable, "without TLS"),
-        ("/files/openai/gsm8k/main/test/0", (403, {}, b""), Invalid, "it was answered with HTTP 403"),
+        ("/files/openai/gsm8k/main/test/0", (403, {}, b""), Invalid, "was answered with HTTP 403"),
         ("/rows", (200, {}, page(rows=[CUT])), Invalid, "it cuts off the column 'a' of row 0"),
         ("/rows", (200, {}, page(rows=[1])), Invalid, "rows that are none"),
         ("/rows", (200, {}, page(rows=[])), Invalid, "it ends after 0 of 1 rows"),
@@ -178,7 +177,7 @@ def page(**changes: Any) -> bytes:
 )  # fmt: skip
 async def test_answers_that_are_wrong(
     hub: Hub,
-    server: DatasetsServer,
+    client: HubClient,
     tmp_path: Path,
     path: str,
     answer: Answer,
@@ -187,16 +186,14 @@ async def test_answers_that_are_wrong(
 ) -> None:
     hub.as_parquet = 0 if path == "/rows" else 1
     hub.answers[path] = [answer] * (1 if kind else 5)
-    problem = await refused(server, tmp_path)
+    problem = await refused(client, tmp_path)
     assert type(problem) is (kind or Unavailable)
     assert (message or "redirects without end") in problem.detail
 
 
 @pytest.mark.parametrize("as_parquet", [0, 1])
-async def test_what_is_too_large_is_not_stored(
-    hub: Hub, server: DatasetsServer, tmp_path: Path, as_parquet: int
-) -> None:
+async def test_what_is_too_large_is_not_stored(hub: Hub, client: HubClient, tmp_path: Path, as_parquet: int) -> None:
     hub.as_parquet = as_parquet
-    assert isinstance(await refused(server, tmp_path, Limits(max_archive_bytes=1000)), TooLarge)
+    assert isinstance(await refused(client, tmp_path, Limits(max_archive_bytes=1000)), TooLarge)
     hub.answers["/splits"] = [(200, {}, b" " * (65 * 1024**2))]
-    assert "67,108,864 bytes at once" in (await refused(server, tmp_path)).detail
+    assert "67,108,864 bytes at once" in (await refused(client, tmp_path)).detail

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from services.artifacts.batches import BATCH, in_batches
 from services.artifacts.bundles import Limits
-from services.artifacts.datasets_server import DatasetsServer
 from services.artifacts.registration import Registration, already_there, item_document
 from services.artifacts.targets import MAX_REQUEST_BYTES
 from shared.errors import Invalid
@@ -66,7 +65,7 @@ async def refusal(archive: Path, scorer: Scorer) -> Invalid:
         cast(Service, scorer),
         cast(Database, None),
         cast(Objects, store),
-        DatasetsServer(None, None),
+        None,
         Limits(max_unpacked_bytes=10**8),
     )
     with pytest.raises(Invalid) as caught:

@@ -57,7 +57,7 @@ def convert(source: Path, options: LmEvalImport, out: Path, limits: Limits) -> R
         {
             **head(options, title=task.task, tags=["lm-evaluation-harness", *task.tag]),
             "prompt": {"chat": "chat"} if examples or task.description else {"template": "{{ input }}"},
-            "generation": {"temperature": 0.0} if documents.chooses else generation_of(task, report),
+            "generation": {"temperature": 0.0} if documents.chooses else generation_of(task, name, report),
             "phases": phases,
             "scoring": scoring,
         },

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from services.artifacts.importers.lm_eval.task import Metric, Pipeline, Step, Task
 from services.artifacts.importers.report import Report
 from services.artifacts.importers.source import wrong_file, wrong_option
 from shared.explain import near
+from shared.manifest import Generation
 
 _WHOLE = r"(?s)\A(.*)\Z"
 _ROUGE = {"rouge1": "rouge1", "rouge2": "rouge2", "rougel": "rougeL", "rougelsum": "rougeLsum", "rouge": "rougeL"}
@@ -137,8 +140,12 @@ def choice_scoring(task: Task, report: Report) -> dict[str, Any]:
     return {"scorer": "choice", "choices": "choices"}
 
 
-def generation_of(task: Task, report: Report) -> dict[str, Any]:
-    """The manifest's `generation`, with the harness's defaults: greedy, and stopping where a next example would begin."""
+def generation_of(task: Task, name: str, report: Report) -> dict[str, Any]:
+    """The manifest's `generation`, with the harness's defaults: greedy, and stopping where a next example would begin.
+
+    Raises:
+        Invalid: a parameter that no endpoint takes.
+    """
     given = task.generation_kwargs
     if given is None:
         given = {"until": [task.fewshot_delimiter], "do_sample": False}
@@ -146,23 +153,26 @@ def generation_of(task: Task, report: Report) -> dict[str, Any]:
     for key, value in given.items():
         match key:
             case "until":
-                stops = [value] if isinstance(value, str) else value
-                generation["stop"] = (
-                    [stop for stop in stops if isinstance(stop, str) and stop] if isinstance(stops, list) else []
-                )
+                generation["stop"] = [value] if isinstance(value, str) else value
             case "max_gen_toks" | "max_new_tokens" | "max_tokens" | "max_completion_tokens":
                 generation["max_tokens"] = value
             case "do_sample":
-                if value in (False, "false", "False"):
+                if not value or str(value).lower() == "false":
                     generation["temperature"] = 0.0
             case "temperature" | "top_p" | "seed":
                 generation.setdefault(key, value)
             case _:
                 report.drop("generation parameters", f"generation_kwargs.{key} is left out.")
+    if not generation.get("stop"):
+        generation.pop("stop", None)
     if "max_tokens" not in generation:
         report.note(
             "The harness ends an answer after 256 tokens unless it is told otherwise; here the endpoint's own limit holds."
         )
-    if not generation.get("stop"):
-        generation.pop("stop", None)
+    try:
+        Generation.model_validate(generation, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        message = f"generation_kwargs: what becomes {first['loc'][0]} is wrong: {first['msg']}"
+        raise wrong_file(name, message, "generation_kwargs") from error
     return generation

@@ -120,6 +120,7 @@ def test_a_sandbox_is_said_to_be_missing(tmp_path: Path) -> None:
         ({"a.jsonl": [{"input": IMAGE, "target": "y"}]}, {}, ["a.jsonl", 1, "input"], "other than text"),
         ({"a.jsonl": [PICK[0] | {"target": "pear"}]}, {}, ["a.jsonl", 1, "target"], "holds 'pear'; the letter of a choice is needed"),
         ({"a.jsonl": [PICK[0] | {"target": "C"}]}, {}, ["a.jsonl", 1, "target"], "is 2; the choices are 0 to 1"),
+        ({"a.jsonl": SAMPLES, "b/a.json": SAMPLES}, {}, ["import", "phases"], "both a.jsonl and b/a.json would be the phase 'a'"),
         ({"a.jsonl": SAMPLES}, {"scorer": "choice"}, ["import", "scorer"], "no sample has any"),
         ({"a.jsonl": SAMPLES}, {"scorer": "pattern"}, ["import", "pattern"], "is needed"),
         ({"a.jsonl": SAMPLES}, {"phases": {"dev": "b.jsonl"}}, ["import", "phases", "dev"], "there is no data file 'b.jsonl'; there are: a.jsonl"),

@@ -357,6 +357,12 @@ def test_metrics_over_texts(tmp_path: Path) -> None:
             [YAML, "filter_list"],
             "the step majority_vote of the filter maj",
         ),
+        (numbers(generation_kwargs={"until": [1]}), [YAML, "generation_kwargs"], "what becomes stop is wrong"),
+        (
+            numbers(generation_kwargs={"max_gen_toks": "9"}),
+            [YAML, "generation_kwargs"],
+            "what becomes max_tokens is wrong",
+        ),
         (numbers(metric_list=[{"metric": "bleu"}]), [YAML, "metric_list"], "bleu of what a regex filter takes"),
         (FILES | {EVAL: "{"}, [EVAL, 1], "is not JSON"),
         (FILES | {EVAL: [{"question": "?", "answer": ""}]}, [YAML, "doc_to_target"], "no text"),

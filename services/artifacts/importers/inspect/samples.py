@@ -1,76 +1,23 @@
-"""Sample files of Inspect, as `json_dataset` and `csv_dataset` read them (UKGovernmentBEIS/inspect_ai, src/inspect_ai/dataset)."""
+"""Records of Inspect's sample files as items (`record_to_sample` in its src/inspect_ai/dataset/_util.py)."""
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from services.artifacts.bundles import Limits
 from services.artifacts.importers import choices as multiple
-from services.artifacts.importers.bundle import head, phase_name, write_manifest, write_rows
-from services.artifacts.importers.datafiles import Files, drop_column, matching, refuse_row, rows, tables
-from services.artifacts.importers.datafiles import listed as names_of
+from services.artifacts.importers.datafiles import Files, refuse_row, rows
 from services.artifacts.importers.report import Report
-from services.artifacts.importers.source import files_in, wrong_file, wrong_option
 from services.artifacts.problems import Problems
 from services.artifacts.rows import Row, chat_of, scalar_text
 from shared.imports import InspectImport
 
-_NEEDS = ("sandbox", "files", "setup")  # of a sample: an environment that it is solved in
+NEEDS = ("sandbox", "files", "setup")
+"""Of a sample: what it is solved in."""
 
 
-def convert(source: Path, options: InspectImport, out: Path, limits: Limits) -> Report:
-    files = files_in(source)
-    report = Report()
-    samples = _Samples(options, files, limits, report)
-    phases = _phases(options, files)
-    for file in phases.values():
-        samples.survey(file)
-    scorer = options.scorer or ("choice" if samples.choices else "match")
-    if options.scorer is None:
-        report.note(f"The scorer is guessed from the samples: {scorer}. The option scorer says another one.")
-    if scorer == "choice" and not samples.choices:
-        raise wrong_option("scorer", "choice needs samples with choices, and no sample has any")
-    entries = []
-    for name, file in phases.items():
-        data = f"{name}.jsonl"
-        write_rows(out / data, samples.items(file, scorer))
-        samples.problems.raise_any()
-        entries.append({"name": name, "data": data, "fields": {"id": "id"} if samples.ids else {}})
-        if not samples.referenced:
-            drop_column(out / data, "references")
-    scoring = _scoring(options, scorer, samples.referenced, report)
-    prompt: dict[str, Any] = {"chat": "chat"} if samples.chats else {"template": "{{ input }}"}
-    write_manifest(
-        out,
-        {
-            **head(options, title=Path(next(iter(phases.values()))).stem.replace("_", " "), tags=["inspect"]),
-            "prompt": prompt,
-            "generation": options.generation.model_dump(mode="json", exclude_unset=True),
-            "phases": entries,
-            "scoring": scoring,
-        },
-    )
-    return report
-
-
-def _phases(options: InspectImport, files: Files) -> dict[str, str]:
-    """Phase -> file."""
-    data = tables(files)
-    if options.phases is not None:
-        phases = {}
-        for phase, wanted in options.phases.items():
-            found = matching(data, wanted)
-            if len(found) != 1:
-                raise wrong_option(f"phases.{phase}", f"there is no data file {wanted!r}; there are: {names_of(data)}")
-            phases[phase_name(phase)] = found[0]
-        return phases
-    if not data:
-        raise wrong_file("source", f"has no file with samples (.json, .jsonl or .csv); it has: {names_of(files)}")
-    return {phase_name(Path(name).stem): name for name in data}
-
-
-class _Samples:
+class Samples:
     """Records of a dataset as samples. `survey` reads what all of a dataset must know, `items` writes."""
 
     def __init__(self, options: InspectImport, files: Files, limits: Limits, report: Report) -> None:
@@ -100,7 +47,7 @@ class _Samples:
 
     def _item(self, row: Row, scorer: str) -> dict[str, Any] | None:
         fields, values = self._options.fields, row.values
-        for key in _NEEDS:
+        for key in NEEDS:
             if values.get(key):
                 self._report.comparable = False
                 self._report.drop(
@@ -119,7 +66,7 @@ class _Samples:
                 )
                 return None
             choices = self._column(row, fields.choices, _choices)
-            index = "ABCDEFGHIJKLMNOPQRSTUVWXYZ".find(targets[0])
+            index = ascii_uppercase.find(targets[0])
             if index < 0 or len(targets[0]) != 1:
                 raise _Wrong(
                     fields.target,
@@ -208,55 +155,3 @@ def _with_choices(text: str | list[dict[str, str]], choices: list[str]) -> str |
     return [
         {**message, "content": message["content"] + asked} if at == last else message for at, message in enumerate(text)
     ]
-
-
-def _scoring(options: InspectImport, scorer: str, referenced: bool, report: Report) -> dict[str, Any]:
-    """The Assay scorer that does what Inspect's does, and where it does not quite."""
-    same: dict[str, Any] = {"references": "references"} if referenced else {}
-    scoring: dict[str, Any]
-    why = "The same samples, and the same comparison with the whole answer."
-    match scorer:
-        case "includes":
-            scoring = {"scorer": "contains", "ignore_case": options.ignore_case, **same}
-        case "match" if options.numeric:
-            scoring, report.comparable = {"scorer": "numeric"}, False
-            why = "Inspect compares numbers to five significant digits, and takes the one at a place of the answer; here the last one must be equal."
-            if referenced:
-                report.note("Only the first of several targets counts with this scorer.")
-        case "match" if options.location != "exact":
-            scoring = {
-                "scorer": "contains",
-                "location": options.location,
-                "ignore_case": options.ignore_case,
-                "ignore_punctuation": True,
-                **same,
-            }
-        case "match":
-            scoring, report.comparable = {"scorer": "exact_match", "ignore_case": options.ignore_case, **same}, False
-            why = "Inspect also leaves out punctuation at the ends of the answer and the target."
-        case "exact":
-            scoring, report.comparable = (
-                {"scorer": "exact_match", "ignore_case": True, "ignore_punctuation": True, **same},
-                False,
-            )
-            why = "Inspect also leaves out the articles a, an and the."
-        case "f1":
-            scoring, report.comparable = {"scorer": "f1", **same}, False
-            why = "Inspect reads numbers in the texts as numbers; here they are words."
-        case "pattern":
-            if options.pattern is None:
-                raise wrong_option("pattern", "is needed for the scorer pattern")
-            scoring = {
-                "scorer": "regex",
-                "pattern": options.pattern,
-                "which": "first",
-                "ignore_case": options.ignore_case,
-                **same,
-            }
-        case _:
-            scoring, report.comparable = {"scorer": "choice", "choices": "choices"}, False
-            why = "Inspect takes only answers in the form 'ANSWER: B', which its prompt asks for; here any usual wording of a letter counts."
-    report.comparable_why = why if report.comparable_why == "" else report.comparable_why
-    if not report.comparable and any(report.dropped.get(key) for key in _NEEDS):
-        report.comparable_why = f"Samples need what is left out. {why}"
-    return scoring
