@@ -11,6 +11,7 @@ import yaml
 
 from services.artifacts.importers.source import wrong_option
 from services.artifacts.manifests import MANIFEST
+from services.artifacts.rows import Row
 from shared.imports import Options
 
 
@@ -54,3 +55,13 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
             file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
             count += 1
     return count
+
+
+def write_in_place(path: Path, rows: Iterable[Row]) -> None:
+    """JSONL with each row on the line that it had in its own file, so that what is wrong with it is found there by its number."""
+    line = 1
+    with path.open("wb") as file:
+        for row in rows:
+            # Blank lines are passed over when it is read.
+            file.write(b"\n" * (row.line - line) + orjson.dumps(row.values, option=orjson.OPT_APPEND_NEWLINE))
+            line = max(line, row.line) + 1

@@ -3,16 +3,16 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from services.artifacts.bundles import Limits
 from services.artifacts.importers import columns
-from services.artifacts.importers.bundle import head, phase_name, write_manifest, write_rows
+from services.artifacts.importers.bundle import head, phase_name, write_in_place, write_manifest
 from services.artifacts.importers.columns import Seen
 from services.artifacts.importers.report import Report
 from services.artifacts.importers.source import TABLES, files_in, rows_of, wrong_file, wrong_option
 from services.artifacts.problems import Problems
-from services.artifacts.rows import SUFFIXES, unit
+from services.artifacts.rows import SUFFIXES, Row, unit
 from shared.explain import near
 from shared.imports import TableFields, TableImport
 
@@ -127,22 +127,22 @@ def _write(path: Path, name: str, out: Path, rewriting: _Rewriting | None, limit
         shutil.move(path, out / name)
         return name
     problems = Problems()
-    write_rows(out / data, _rewritten(path, name, rewriting, limits, problems))
+    write_in_place(out / data, _rewritten(path, name, rewriting, limits, problems))
     problems.raise_any()
     return data
 
 
 def _rewritten(
     path: Path, name: str, rewriting: _Rewriting | None, limits: Limits, problems: Problems
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     for row in rows_of(path, name, limits, problems):
         if rewriting is None:
-            yield row.values
+            yield row
             continue
         source = rewriting.fields.choices
         assert source is not None
         try:
-            yield {**row.values, rewriting.choices: columns.merged_choices(row.values, source)}
+            yield Row(row.line, {**row.values, rewriting.choices: columns.merged_choices(row.values, source)})
         except ValueError as error:
             column = source if isinstance(source, str) else source[0]
             problems.add([name, row.line, column], f"{unit(path)} {row.line}: column {column!r} {error}")

@@ -14,13 +14,15 @@ import orjson
 
 from services.artifacts.bundles import Limits
 from services.artifacts.importers import columns
-from services.artifacts.importers.bundle import write_rows
+from services.artifacts.importers.bundle import write_in_place, write_rows
 from services.artifacts.importers.columns import Seen
 from services.artifacts.importers.report import Report
 from services.artifacts.importers.source import TABLES, files_in, rows_of, wrong_file, wrong_option
 from services.artifacts.problems import Problems
-from services.artifacts.rows import SUFFIXES
+from services.artifacts.rows import SUFFIXES, Row
 from shared.imports import CodabenchImport, TableFields
+
+_FOLDER = "items"
 
 _ROW = "input"
 """The column that holds a whole row, where no column is the question."""
@@ -78,19 +80,23 @@ def find_items(
         raise wrong_option(
             "items", f"is needed: task {task} has several tables ({there}); which one has the test cases?"
         )
-    target = f"items-{task}"
     if tables:
         name, path = next(iter(tables.items()))
-        return _from_table(path, name, target, options, out, limits, report)
+        return _from_table(path, name, options, out, limits, report)
     if not files or not all(_is_text(path, limits) for path in files.values()):
         there = ", ".join(list(files)[:20]) or place.label
         raise wrong_option("items", f"is needed: nothing in {there} (task {task}) can be put to a model. {_ADD_A_FILE}")
+    if len({path.suffix for path in files.values()}) > 1:
+        there = ", ".join(list(files)[:20])
+        raise wrong_option(
+            "items", f"is needed: task {task} has files of several kinds ({there}); which one has the test cases?"
+        )
     for field in ("id", "input", "target"):
         if getattr(options.fields, field) is not None:
             raise wrong_option(f"fields.{field}", "is of no use: the test cases are text files, which have no columns")
     if len(files) == 1:
-        return _from_lines(*next(iter(files.items())), target, out, report)
-    return _from_files(files, place.label, target, out, report)
+        return _from_lines(*next(iter(files.items())), out, report)
+    return _from_files(files, place.label, out, report)
 
 
 def _named(items: str, places: Sequence[Place], task: int) -> Place:
@@ -120,9 +126,7 @@ def _is_array(path: Path) -> bool:
         return file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
-def _from_table(
-    path: Path, name: str, target: str, options: CodabenchImport, out: Path, limits: Limits, report: Report
-) -> Items:
+def _from_table(path: Path, name: str, options: CodabenchImport, out: Path, limits: Limits, report: Report) -> Items:
     problems = Problems()
     seen = Seen()
     for row in rows_of(path, name, limits, problems):
@@ -137,22 +141,30 @@ def _from_table(
     mapping = {part: column for part in ("id", "input", "target") if (column := getattr(fields, part)) is not None}
     if fields.input is None:
         report.note(f"An item's input is its whole row, since no column of {name} was named as the question.")
-        data = f"{target}.jsonl"
         column = _ROW if _ROW not in seen.columns else f"{_ROW}_row"
-        write_rows(out / data, _whole_rows(path, name, column, limits))
+        data = _file(out, f"{name}.jsonl")
+        write_in_place(out / data, _whole_rows(path, name, column, limits))
         return Items(data, {**mapping, "input": column}, (*seen.columns, column), False)
     if path.suffix == ".json":
-        data = f"{target}.jsonl"
-        write_rows(out / data, (row.values for row in rows_of(path, name, limits, Problems())))
+        data = _file(out, f"{name}.jsonl")
+        write_in_place(out / data, rows_of(path, name, limits, Problems()))
     else:
-        data = f"{target}{path.suffix}"
-        os.link(path, out / data)
+        data = _file(out, name)
+        if not (out / data).exists():  # another task's, too
+            os.link(path, out / data)
     return Items(data, mapping, tuple(seen.columns), False)
 
 
-def _whole_rows(path: Path, name: str, column: str, limits: Limits) -> Iterator[dict[str, Any]]:
+def _file(out: Path, name: str) -> str:
+    """Where the items of the file `name` of the competition are in the environment."""
+    data = f"{_FOLDER}/{name}"
+    (out / data).parent.mkdir(parents=True, exist_ok=True)
+    return data
+
+
+def _whole_rows(path: Path, name: str, column: str, limits: Limits) -> Iterator[Row]:
     for row in rows_of(path, name, limits, Problems()):
-        yield {**row.values, column: orjson.dumps(row.values).decode()}
+        yield Row(row.line, {**row.values, column: orjson.dumps(row.values).decode()})
 
 
 def _is_text(path: Path, limits: Limits) -> bool:
@@ -168,15 +180,17 @@ def _text(path: Path) -> str:
     return path.read_bytes().decode("utf-8-sig")
 
 
-def _from_lines(name: str, path: Path, target: str, out: Path, report: Report) -> Items:
-    data = f"{target}.jsonl"
-    if not write_rows(out / data, ({"input": line} for line in _text(path).splitlines() if line.strip())):
+def _from_lines(name: str, path: Path, out: Path, report: Report) -> Items:
+    data = _file(out, f"{name}.jsonl")
+    lines = [line for line in enumerate(_text(path).splitlines(), 1) if line[1].strip()]
+    if not lines:
         raise wrong_file(name, "is empty")
+    write_in_place(out / data, (Row(number, {"input": line}) for number, line in lines))
     report.note(f"Each line of {name} is an item.")
     return Items(data, {"input": "input"}, ("input",), False)
 
 
-def _from_files(files: dict[str, Path], label: str, target: str, out: Path, report: Report) -> Items:
+def _from_files(files: dict[str, Path], label: str, out: Path, report: Report) -> Items:
     inner = [name.removeprefix(f"{label}/") for name in files]
     stems = [Path(name).with_suffix("").as_posix() for name in inner]
     ids = stems if len(set(stems)) == len(stems) else inner
@@ -188,8 +202,10 @@ def _from_files(files: dict[str, Path], label: str, target: str, out: Path, repo
                 raise wrong_file(name, "is empty, so there is nothing to put to a model; leave it out")
             yield {"id": id_, "input": text, "file": name}
 
-    data = f"{target}.jsonl"
-    report.note(f"Each of the {write_rows(out / data, rows())} input files is an item, its id the file's name.")
+    data = _file(out, f"{label or 'files'}.jsonl")
+    report.note(
+        f"Each of the {write_rows(out / data, rows())} files of {label or 'the bundle'} is an item, its id the file's name."
+    )
     return Items(data, {"id": "id", "input": "input"}, ("id", "input", "file"), True)
 
 

@@ -244,7 +244,7 @@ def test_input_files_are_items(tmp_path: Path) -> None:
         ("graph-2", 'Solve: {"n": 2}'),
     ]
     assert scoring_of(found).files
-    assert any("Each of the 2 input files is an item" in note for note in report.notes)
+    assert any("Each of the 2 files of dev/input is an item" in note for note in report.notes)
 
 
 def test_the_lines_of_one_text_file_are_items(tmp_path: Path) -> None:
@@ -447,6 +447,14 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     ),
     "an unknown column": (bundle(), {"fields": {"id": "key"}}, r"^import\.fields\.id: there is no column 'key'; the columns of dev/input/"),
     "a broken row": (bundle(dev__input__questions_DOT_jsonl=QUESTIONS + "{"), {}, r"^dev/input/questions\.jsonl\.3: line 3: is not JSON"),
+    "files of several kinds": (
+        bundle(dev__input__questions_DOT_jsonl=None, dev__input__iris_DOT_data="1 2", dev__input__iris_DOT_info="3"),
+        {},
+        r"^import\.items: is needed: task 0 has files of several kinds \(dev/input/iris\.data, dev/input/iris\.info\)",
+    ),
+    "an id that is there twice": (
+        bundle(dev__input__questions_DOT_jsonl=QUESTIONS + QUESTIONS), {}, r"^items/dev/input/questions\.jsonl\.3\.id: line 3: the id"
+    ),
     "an empty input file": (
         bundle(dev__input__questions_DOT_jsonl=None, dev__input__a_DOT_txt="a", dev__input__b_DOT_txt=" \n"), {}, r"^dev/input/b\.txt: is empty"
     ),

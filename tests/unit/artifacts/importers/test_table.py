@@ -170,6 +170,11 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
         {},
         r"^a\.csv\.2\.choices: line 2: column 'choices' must hold a list of at least two texts",
     ),
+    "a target that is empty, in a file that is written anew": (
+        {"a.csv": 'question,choices,answer\nWhy?,"[""a"", ""b""]",A\n"How,\nthen?","[""a"", ""b""]",\n'},
+        {},
+        r"^a\.csv\.jsonl\.3\.answer: line 3: column 'answer' is empty",
+    ),
     "a choice without choices": (
         {"a.jsonl": JSONL},
         {"scoring": "choice"},
