@@ -15,7 +15,17 @@ from shared.storage.mongo import Database, Document
 
 BATCH = 2000
 
-_FIELDS = ("number", "model", "model_name", "version", "limit", "progress.total", "finished_at", "listed_at")
+_FIELDS = (
+    "number",
+    "model",
+    "model_name",
+    "judge_name",
+    "version",
+    "limit",
+    "progress.total",
+    "finished_at",
+    "listed_at",
+)
 _METRICS = ("overall_score", "accuracy", "accuracy_ci95", "coverage")
 _PLAIN_KEY = re.compile(r"[\w-]+")
 """A metric whose name can stand in a path of MongoDB."""

@@ -69,7 +69,13 @@ def _sample(row: Document, clip: int | None) -> CaseSample:
 
 def _difference(row: Document) -> list[DifferencePart] | None:
     target, prediction = row.get("target"), row.get("prediction")
-    if row["outcome"] != Outcome.SCORED or not target or prediction is None or target.strip() == prediction.strip():
+    if (
+        row["outcome"] != Outcome.SCORED
+        or row.get("judge")
+        or not target
+        or prediction is None
+        or target.strip() == prediction.strip()
+    ):
         return None
     return difference(target, prediction)
 

@@ -158,6 +158,7 @@ LEADERBOARD: dict[str, Any] = {
             "number": 678,
             "model": MODEL["id"],
             "model_name": "m0.26",
+            "judge_name": None,
             "environment_version": "9f2c4b7a1d3e",
             "overall_score": 0.26,
             "accuracy": 0.26,

@@ -111,7 +111,8 @@ class LeaderboardRow(BaseModel):
 
     `rank` is 1 + the number of rows that are better beyond doubt, by their 95 % intervals; what cannot be told apart shares one and
     says `tied`. It is null for an evaluation of a part of the phase (`limit`) or of an older version. `scores` and `intervals` are by
-    column; `listed_at` is when somebody put it there, where the rule asks for that.
+    column; `judge_name` says who judged, since scores of two judges do not compare; `listed_at` is when somebody put it there, where the
+    rule asks for that.
     """
 
     rank: int | None
@@ -121,6 +122,7 @@ class LeaderboardRow(BaseModel):
     number: int
     model: str
     model_name: str
+    judge_name: str | None = None
     environment_version: str
     overall_score: float | None
     accuracy: float | None

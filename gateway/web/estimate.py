@@ -20,7 +20,7 @@ _FIELDS = ("number", "model", "model_name", "phase", "metrics.called", "metrics.
 
 
 async def basis(database: Database, environment: EnvironmentDetail) -> dict[str, Any]:
-    """`phases` (`items`, `characters` of a prompt on average), `max_tokens` and `earlier`, as `estimate.js` takes them."""
+    """`phases` (`items`, `characters` of a prompt on average), `questions` to a judge, `max_tokens` and `earlier`, as `estimate.js` takes them."""
     version = f"{environment.slug}@{environment.version}"
     lengths = await asyncio.gather(*(prompt_length(database, version, phase.name) for phase in environment.phases))
     found = database["evaluations"].find(
@@ -33,9 +33,17 @@ async def basis(database: Database, environment: EnvironmentDetail) -> dict[str,
             for phase, length in zip(environment.phases, lengths, strict=True)
         },
         "measured": MEASURED_ITEMS,
+        "questions": questions(environment.scoring),
         "max_tokens": environment.generation.get("max_tokens"),
         "earlier": earlier(rows),
     }
+
+
+def questions(scoring: dict[str, Any]) -> int:
+    """How often a judge is asked about an answer, at most."""
+    if scoring["scorer"] != "judge":
+        return 0
+    return 2 if (scoring.get("pairwise") or {}).get("swap") else 1
 
 
 async def prompt_length(database: Database, version: str, phase: str) -> float | None:

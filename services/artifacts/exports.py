@@ -174,8 +174,8 @@ class DatasetWriter:
 
     def add(self, item: Record, results: Sequence[Record]) -> None:
         miss = first_miss(results)
-        if miss is None:
-            return
+        if miss is None or not item["target"]:
+            return  # where a judge scores there may be no gold answer, and so nothing to learn from
         prompt = [{"role": message["role"], "content": message["content"]} for message in item["messages"]]
         line = {
             "messages": [*prompt, {"role": "assistant", "content": item["target"]}],

@@ -160,7 +160,7 @@ def _sample_html(sample: Record, *, several: bool) -> str:
     )
     prediction = (
         ""
-        if sample["prediction"] is None
+        if sample["prediction"] is None or sample["judge"]
         else f"<h4>Prediction</h4>\n{_block(sample['prediction'], 'detailed_results.json')}"
     )
     error = f"<h4>Error</h4>\n{_block(sample['error'], 'predictions.jsonl')}" if sample["error"]["text"] else ""

@@ -214,7 +214,7 @@ async def _judge(database: Database, scoring: Scoring, model_id: str | None) -> 
             return judge
         raise _unknown(["judge"], f"there is no model {model_id} to judge")
     if scoring.model is None:
-        message = "the environment's answers are judged by a model: give the id of one as judge"
+        message = "the environment's answers are judged by another model: choose one as judge, by its id"
         raise Invalid(message, [{"loc": ["judge"], "msg": message}])
     if judge := await database["models"].find_one({"name": scoring.model}, sort=[("created_at", -1)]):
         return judge

@@ -197,7 +197,7 @@ def test_what_is_not_judged_counts_nothing_and_says_why(
     for n, why in ((4, "the judge's answer has no verdict that scoring.pattern finds"), (5, "too rude to be judged")):
         assert found[n]["outcome"] == "scored"
         assert (found[n]["correct"], found[n]["scores"]) == (False, {"judge": 0})
-        assert why in found[n]["judge"][0]["error"]
+        assert why in found[n]["judge"][0]["error"] == found[n]["detail"]
     assert evaluation.metrics
     assert evaluation.metrics["judge"]["unread"] == 2
     assert evaluation.metrics["coverage"] == 1
@@ -291,5 +291,5 @@ def test_a_model_may_judge_itself(
 
 
 def test_without_a_judge_nothing_is_started(running: RunningStack, poems: str, model: Model) -> None:
-    with pytest.raises(Invalid, match="give the id of one as judge"):
+    with pytest.raises(Invalid, match="choose one as judge"):
         running.evaluate(poems, [model])

@@ -118,7 +118,7 @@ async def test_the_judge_is_the_one_asked_for_or_the_manifests(database: Databas
 @pytest.mark.parametrize(
     ("scoring", "judge", "kind", "words"),
     [
-        (JUDGED, None, Invalid, "give the id of one as judge"),
+        (JUDGED, None, Invalid, "choose one as judge"),
         (JUDGED, "m9", NotFound, "there is no model m9 to judge"),
         ({**JUDGED, "model": "gone"}, None, NotFound, "there is no model named gone"),
         ({"scorer": "numeric"}, "m2", Invalid, "scorer is numeric, which asks no judge"),

@@ -69,14 +69,14 @@ function sampleOf(sample, several, whole) {
     several && el("h3", { class: "sample-head" }, `Sample ${sample.sample} `, mark(state(sample))),
     title("Answer", "as the model gave it"),
     block(sample.output, "Answer", cut("output"), whole),
-    sample.prediction != null && [title("Prediction", "what of it is compared"), block(sample.prediction, "Prediction", cut("prediction"), whole)],
+    sample.prediction != null && !sample.judge?.length && [title("Prediction", "what of it is compared"), block(sample.prediction, "Prediction", cut("prediction"), whole)],
     sample.difference && [
       el("h3", {}, "Difference ", el("span", { class: "hint" }, el("del", {}, "only in the target"), " ", el("ins", {}, "only in the prediction"))),
       difference(sample.difference),
     ],
     sample.detail && [title("Scoring", "how the score came about"), block(sample.detail, "Scoring", cut("detail"))],
-    sample.judge?.map(({ output, score, error }, at, { length }) => [
-      title("Judge", (length > 1 ? `the answer ${at ? "second" : "first"}, ` : "") + (score == null ? clip(error ?? "", 300) : plain(score))),
+    sample.judge?.map(({ output, score }, at, { length }) => [
+      title("Judge", (length > 1 ? `the answer ${at ? "second" : "first"}, ` : "") + (score == null ? "no verdict" : plain(score))),
       block(output, "Judge", cut(`judge.${at}`), null),
     ]),
     sample.error && [title("Error"), block(sample.error, "Error", cut("error"), whole)],

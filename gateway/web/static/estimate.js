@@ -33,7 +33,8 @@ export function estimate(basis, models, { phase, limit, samples, maxTokens }) {
   const counted = `${count(items)} ${items === 1 ? "item" : "items"}`;
   const times = (number, what) => (number === 1 ? "" : ` \u00d7 ${count(number)} ${what}`);
   const calls = `Calls: ${counted}${times(samples, "samples")}${times(models.length, "models")}; retries come on top.`;
-  return { calls: each * models.length, ...tokens, ...time, said: [calls, ...tokens.said, ...time.said] };
+  const judge = basis.questions ? [`The judge is asked ${basis.questions === 1 ? "once" : "twice"} about each answer, which is not counted here.`] : [];
+  return { calls: each * models.length, ...tokens, ...time, said: [calls, ...judge, ...tokens.said, ...time.said] };
 }
 
 function tokensOf(basis, models, { phase, all, each, characters, most }) {
