@@ -135,7 +135,9 @@ class InspectImport(Options):
 
     format: Literal["inspect"]
     fields: InspectFields = InspectFields()
-    scorer: Literal["match", "includes", "exact", "choice", "f1", "pattern"] | None = None
+    scorer: (
+        Literal["match", "includes", "exact", "choice", "f1", "pattern", "model_graded_qa", "model_graded_fact"] | None
+    ) = None
     location: Literal["begin", "end", "any", "exact"] = "end"
     ignore_case: bool = True
     numeric: bool = False

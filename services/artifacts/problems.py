@@ -33,19 +33,25 @@ class Problems:
         loc = list(loc)
         if loc[0] == self._file and not _LINE.match(msg):
             msg = self._told(tuple(loc[1:]), msg)
-        # A hostile bundle chooses its names: neither they nor what lists them may flood an answer.
-        loc = [part if isinstance(part, int) else part[:_MAX_NAME] for part in loc]
-        msg = msg if len(msg) <= _MAX_MESSAGE else f"{msg[:_MAX_MESSAGE]}..."
+        error = field_error(loc, msg)
         if len(self.errors) == _MAX_ERRORS:
-            self.errors.append(FieldError(loc=loc[:1], msg="... and more"))
+            self.errors.append(FieldError(loc=error["loc"][:1], msg="... and more"))
             self.raise_any()
-        self.errors.append(FieldError(loc=loc, msg=msg))
+        self.errors.append(error)
 
     def raise_any(self) -> None:
         if count := len(self.errors):
             said = f"more than {_MAX_ERRORS} errors" if count > _MAX_ERRORS else f"{count} error{'s' * (count > 1)}"
             first = self.errors[0]
             raise Invalid(f"bundle has {said}: {first['loc'][0]}: {first['msg']}", self.errors)
+
+
+def field_error(loc: Iterable[str | int], msg: str) -> FieldError:
+    """Cut to a length: a hostile bundle chooses its names, and neither they nor what lists them may flood an answer."""
+    return FieldError(
+        loc=[part if isinstance(part, int) else part[:_MAX_NAME] for part in loc],
+        msg=msg if len(msg) <= _MAX_MESSAGE else f"{msg[:_MAX_MESSAGE]}...",
+    )
 
 
 def quote(errors: Iterable[FieldError], folder: Path) -> None:

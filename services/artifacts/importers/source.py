@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from services.artifacts.bundles import Limits
-from services.artifacts.problems import Problems
+from services.artifacts.problems import Problems, field_error
 from services.artifacts.rows import SUFFIXES, BadRow, Row, plain, read_rows, unit
-from shared.errors import FieldError, Invalid, TooLarge
+from shared.errors import Invalid, TooLarge
 from shared.unpacking import ArchiveLimits, extract
 
 TABLES = (*SUFFIXES, ".json")
@@ -22,13 +22,14 @@ _MAX_JSON_BYTES = 256 * 1024**2  # a JSON array is read as a whole
 
 def wrong_option(option: str, message: str) -> Invalid:
     """An error of the request: `option` as `fields.input`."""
-    loc: list[str | int] = ["import", *option.split(".")]
-    return Invalid(f"import.{option}: {message}", [FieldError(loc=loc, msg=message)])
+    error = field_error(["import", *option.split(".")], message)
+    return Invalid(f"import.{option}: {error['msg']}", [error])
 
 
 def wrong_file(name: str, message: str, *inside: str | int) -> Invalid:
     """An error of a file of the source."""
-    return Invalid(f"{name}: {message}", [FieldError(loc=[name, *inside], msg=message)])
+    error = field_error([name, *inside], message)
+    return Invalid(f"{name}: {error['msg']}", [error])
 
 
 def refuse(problems: Problems) -> NoReturn:

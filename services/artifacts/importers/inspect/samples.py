@@ -49,7 +49,6 @@ class Samples:
         fields, values = self._options.fields, row.values
         for key in NEEDS:
             if values.get(key):
-                self._report.comparable = False
                 self._report.drop(
                     key, f"Samples come with {key}, which is left out: there is nothing that they are set up in."
                 )
@@ -60,7 +59,6 @@ class Samples:
             item["id"] = self._column(row, fields.id, scalar_text)
         if scorer == "choice":
             if len(targets) > 1 or (len(targets[0]) > 1 and targets[0].isupper() and targets[0].isalpha()):
-                self._report.comparable = False
                 self._report.drop(
                     "samples with several right choices", "Samples with several right choices are left out."
                 )

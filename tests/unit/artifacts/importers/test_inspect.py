@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from services.scorer.scorers import score
+from services.scorer.verdicts import read
 from shared.errors import FieldError
+from shared.manifest import JudgeScoring
+from shared.rendering import Source, Templates
 from tests.unit.artifacts.importers import sources
 from tests.unit.artifacts.importers.sources import Content, Import
 
@@ -99,6 +102,22 @@ def test_scorers(tmp_path: Path, options: dict[str, Any], scoring: dict[str, Any
     found = run(tmp_path, {"a.jsonl": [{"input": "1 + 1?", "target": "2"}]}, **options)
     assert (found.manifest["scoring"], found.report.comparable) == (scoring, comparable)
     assert found.report.comparable_why
+
+
+@pytest.mark.parametrize("scorer", ["model_graded_qa", "model_graded_fact"])
+def test_a_judge_grades(tmp_path: Path, scorer: str) -> None:
+    found = run(tmp_path, {"a.jsonl": SAMPLES}, scorer=scorer)
+    scoring = found.bundle.manifest.scoring
+    assert isinstance(scoring, JudgeScoring)
+    assert scoring.scale == (0, 1)
+    values = {"input": "Capital of Peru?", "target": "Lima", "output": "It's {{ Lima }}"}
+    rubric = Templates([Source(["rubric"], "user", scoring.rubric)], time_limit_s=1, max_bytes=10_000)
+    (asked,) = rubric.render(values, list(values))
+    assert "Question:\nCapital of Peru?\n" in asked["content"]
+    assert "Answer:\nIt's {{ Lima }}\n====" in asked["content"]
+    assert read("Right.\nVerdict: 1", scoring, swapped=False) == 1.0
+    assert found.report.notes == ["Only the first of several targets counts with this scorer."]
+    assert not found.report.comparable
 
 
 def test_a_sandbox_is_said_to_be_missing(tmp_path: Path) -> None:

@@ -390,3 +390,10 @@ def test_what_cannot_be_imported(tmp_path: Path, files: dict[str, Content], loc:
 )
 def test_options_that_fit_nothing(tmp_path: Path, option: dict[str, Any], message: str) -> None:
     assert message in refusal(tmp_path, FILES, **option)["msg"]
+
+
+def test_a_hostile_source_does_not_flood_the_answer(tmp_path: Path) -> None:
+    files: dict[str, Content] = {
+        f"{n}.yaml": {"task": f"{n}" * 100_000, "doc_to_text": "x", "doc_to_target": "y"} for n in (1, 2)
+    }
+    assert len(refusal(tmp_path, files)["msg"]) < 2100
