@@ -192,7 +192,8 @@ def _comparison(scoring: Scoring | InstalledScoring) -> tuple[str, str]:
             )
         case MathScoring():
             return (
-                "The last mathematical expression of the answer is taken, be it LaTeX or plain text.",
+                "The mathematical expression in the answer is taken, be it LaTeX or plain text: "
+                "what is named as the final answer or is boxed before any other, and else the last one.",
                 "It is correct if it is equivalent to the target.",
             )
         case JsonScoring(json_schema=schema, fields=fields, threshold=threshold):
@@ -237,7 +238,7 @@ def _limits(scoring: Scoring | InstalledScoring) -> list[str]:
         case CodeScoring(time_limit_s=seconds, memory_mb=memory):
             return [f"An item's tests may take {_duration(seconds)} and {memory:,} MB of memory."]
         case MathScoring(time_limit_s=seconds):
-            return [f"Comparing an item may take {_duration(seconds)}."]
+            return [f"Comparing an item may take {_duration(seconds)} of CPU time."]
         case ProgramScoring(time_limit_s=seconds, memory_mb=memory):
             return [f"The program may take {_duration(seconds)} and {memory:,} MB of memory, in a sandbox."]
         case JudgeScoring(model=str(model)):
@@ -252,7 +253,12 @@ def _score(scoring: Scoring | InstalledScoring) -> str:
         case RougeScoring(variant=variant):
             return f"The score is the mean {variant} of all answers that the model was asked for."
         case BleuScoring():
-            return "The score is the BLEU of all answers together."
+            return "The score is the BLEU of all answers together, as sacrebleu computes it, on a scale from 0 to 1."
+        case JsonScoring():
+            return (
+                "The score is the mean share of fields that are right, of all answers that the model was asked for. "
+                "One that does not fit the schema counts 0."
+            )
         case JudgeScoring(pairwise=None):
             return "The score is the mean of what the judge gave."
         case JudgeScoring():

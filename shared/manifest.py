@@ -246,7 +246,10 @@ class BleuScoring(WithReferences):
 
 
 class MathScoring(Scored):
-    """The answer's last mathematical expression is equivalent to the target's: LaTeX, plain numbers, sets, intervals, equations."""
+    """The answer's mathematical expression is equivalent to the target's: LaTeX, plain numbers, sets, intervals, equations.
+
+    What is named as the final answer or is boxed comes before any other, and else the last one counts. `time_limit_s` is CPU time an item.
+    """
 
     scorer: Literal["math"]
     time_limit_s: float = Field(default=5.0, gt=0, le=60)
@@ -257,8 +260,9 @@ class MathScoring(Scored):
 
 
 class JsonScoring(Scored):
-    """The answer is JSON that fits `schema` (a JSON Schema) and whose `fields` (all of the target's, where none are named) equal the target's.
+    """The answer is JSON that fits `schema` (a JSON Schema) and whose `fields` (the target's top level, where none are named) equal the target's.
 
+    Correct from a share of `threshold` of them on; numbers may differ by `tolerance`.
     Without a target only the schema counts. `fields` are JSON Pointers, or names of the top level.
     """
 
@@ -458,6 +462,10 @@ def _installed(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     name = value.get("scorer") if isinstance(value, dict) else None
     if not isinstance(name, str) or name in _BUILT_IN or (scoring := installed_scoring(name)) is None:
         return handler(value)
+    if unknown := sorted(map(str, value.keys() - scoring.model_fields.keys())):
+        # The JSON Schema, which tells of other keys, does not know this one.
+        known = ", ".join(sorted(scoring.model_fields))
+        raise ValueError(f"unknown key {unknown[0]!r}; the keys of the scorer {name} are {known}")
     return scoring.model_validate(value)
 
 

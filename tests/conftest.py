@@ -10,10 +10,12 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.embedded.stack import Stack
+from shared.manifest import installed_scoring
 from shared.settings import Settings
 from tests.running import RunningStack
 
 ROOT = Path(__file__).parent.parent
+PLUGINS = ROOT / "tests" / "plugins"
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k" / "test.jsonl"
 
 
@@ -75,3 +77,13 @@ def gsm8k() -> Path:
     if not GSM8K.exists():
         pytest.skip("the GSM8K data set is not beside this checkout (../shared/data/gsm8k/test.jsonl)")
     return GSM8K
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The scorers of `tests/plugins` are installed, in this process and in those that it starts."""
+    monkeypatch.syspath_prepend(PLUGINS)
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+    installed_scoring.cache_clear()
+    yield
+    installed_scoring.cache_clear()

@@ -13,7 +13,7 @@ from services.scorer import lane as lane_module
 from services.scorer.handlers import Scorer
 from services.scorer.lane import Way
 from services.scorer.scorers import Score
-from services.scorer.workers import ScorerFailed
+from services.scorer.workers import ScorerFailed, Workers
 from shared import parking, subjects
 from shared.contracts import Prediction
 from shared.large import LargeMessages
@@ -38,8 +38,10 @@ class Scene:
         self.evaluation = f"e{uuid4().hex}"
         self._exits = AsyncExitStack()
 
-    async def scorer(self, score: Callable[[Prediction], Awaitable[Score]], at_once: int = 4) -> Scorer:
-        scorer = Scorer(self.service, self.database, self.large, {LANE: Way(score, at_once)})
+    async def scorer(
+        self, score: Callable[[Prediction], Awaitable[Score]], at_once: int = 4, lane: str = LANE
+    ) -> Scorer:
+        scorer = Scorer(self.service, self.database, self.large, {lane: Way(score, at_once)})
         await scorer.start()
         tasks = [asyncio.create_task(work()) for work in (scorer.land_batches, scorer.land_scored)]
 
@@ -206,3 +208,17 @@ async def test_what_may_work_later_waits(scene: Scene, monkeypatch: pytest.Monke
     await scene.predict(1)
     assert [row["correct"] for row in await scene.results(1)] == [True]
     assert tries == 3
+
+
+@pytest.mark.usefixtures("plugins")
+async def test_a_scorer_that_another_package_brings_scores_what_is_predicted(scene: Scene) -> None:
+    workers = Workers(1)
+    await scene.scorer(workers.score, lane="process")
+    await scene.predict(1, {"scorer": "word_count", "slack": 1}, output="three words here", target="4")
+    await scene.predict(1, {"scorer": "awkward", "time_limit_s": 0.2}, first=1, output="loop")
+    counted, endless = await scene.results(2)
+    await workers.stop()
+    assert (counted["prediction"], counted["correct"], counted["scores"]) == ("3", True, {"closeness": 0.75})
+    assert counted["detail"] == "3 words"
+    assert (endless["correct"], endless["outcome"]) == (False, "scored")
+    assert endless["detail"] == "Not scored: it takes more than 0.2 s of CPU time"

@@ -31,8 +31,8 @@ SCORINGS: list[tuple[dict[str, Any], list[str]]] = [
     ({"scorer": "f1", "threshold": 0.6}, ["SQuAD", "F1 of 0.6", "mean F1"]),
     ({"scorer": "rouge", "variant": "rouge2"}, ["those of the target:", "rouge2 of 0.5", "mean rouge2"]),
     ({"scorer": "bleu", "references": "others"}, ["column others, the best of which", "all answers together"]),
-    ({"scorer": "math", "time_limit_s": 2}, ["LaTeX", "equivalent", "2 s"]),
-    ({"scorer": "json"}, ["has all of the target's fields right"]),
+    ({"scorer": "math", "time_limit_s": 2}, ["LaTeX", "is boxed before any other", "equivalent", "2 s of CPU time"]),
+    ({"scorer": "json"}, ["has all of the target's fields right", "mean share of fields that are right"]),
     (
         {"scorer": "json", "schema": {}, "fields": ["a", "b"], "threshold": 0.5},
         ["fits the schema and has at least 50% of the fields a and b right"],
