@@ -1,6 +1,7 @@
 """What a scoring program finds: its own files, the reference data, and the evaluation's predictions."""
 
 import asyncio
+import json
 import os
 import urllib.parse
 from collections.abc import AsyncIterator, Sequence
@@ -70,9 +71,11 @@ class Layout:
                 first = min([*starts, *([] if first is None else [first])], default=None)
                 last = max([*ends, *([] if last is None else [last])], default=None)
         elapsed = max(0.0, last - first) if first is not None and last is not None else 0.0
-        # What a Codabench worker leaves there after the predictions, and programs read for their duration.
+        # What a Codabench worker leaves there after the predictions, and what ingestion programs do: programs read the duration.
         told = {"elapsedTime": elapsed, "exitCode": 0, "ingestionElapsedTime": None, "ingestionExitCode": None}
         (self.results / "metadata").write_text(yaml.safe_dump(told))
+        if form is None or form.name != "metadata.json":
+            (self.results / "metadata.json").write_text(json.dumps({"duration": elapsed}))
 
     def _write(
         self, lines: BinaryIO | None, shaped: Form | None, batch: Sequence[Document], files: bool, samples: int

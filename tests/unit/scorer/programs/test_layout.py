@@ -65,7 +65,7 @@ async def test_a_programs_folders(tmp_path: Path) -> None:
         batches([result(0), result(1)], [result(2, output="", outcome="no_answer")]), files=False, samples=1
     )
     assert files(layout.program) == ["lib/a.py", "metadata.yaml"]
-    assert files(layout.input) == ["ref/a.txt", "res/metadata", "res/predictions.jsonl"]
+    assert files(layout.input) == ["ref/a.txt", "res/metadata", "res/metadata.json", "res/predictions.jsonl"]
     assert files(layout.output) == files(layout.shared) == []
     lines = [orjson.loads(line) for line in (layout.results / "predictions.jsonl").read_bytes().splitlines()]
     assert lines[0] == {
@@ -93,7 +93,7 @@ async def test_a_file_a_sample(tmp_path: Path) -> None:
     layout = laid_out(tmp_path, ProgramScoring(scorer="program", program="program", files=True))
     rows = [result(0, item_id="a/../b"), result(1, output="half \ud800")]
     await layout.write_results(batches(rows), files=True, samples=1)
-    assert files(layout.results) == ["a%2F..%2Fb.txt", "metadata", "predictions.jsonl", "q1.txt"]
+    assert files(layout.results) == ["a%2F..%2Fb.txt", "metadata", "metadata.json", "predictions.jsonl", "q1.txt"]
     assert (layout.results / "q1.txt").read_bytes() == b"half ?"
     assert files(layout.reference) == []
 
@@ -104,7 +104,7 @@ async def test_answers_in_the_programs_own_form(tmp_path: Path) -> None:
         {"name": "predictions.jsonl", "fields": {"id": "item_id", "prediction": "output"}}
     )
     await layout.write_results(batches([result(0)]), files=False, samples=1, form=own)
-    assert files(layout.results) == ["metadata", "predictions.jsonl"]
+    assert files(layout.results) == ["metadata", "metadata.json", "predictions.jsonl"]
     assert orjson.loads((layout.results / "predictions.jsonl").read_bytes()) == {"id": "q0", "prediction": "answer 0"}
 
 
