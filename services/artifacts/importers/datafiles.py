@@ -16,6 +16,8 @@ from services.artifacts.rows import Row, unit
 _MAX_LISTED = 20
 _MAX_LINE = 16 * 1024**2
 
+_ALSO = {"train": ("training",), "validation": ("valid", "val", "dev"), "test": ("testing", "eval", "evaluation")}
+
 Files = Mapping[str, Path]
 """Files of the source by their path in it."""
 
@@ -43,13 +45,15 @@ def matching(files: Files, wanted: str, folder: str = "") -> list[str]:
 
 
 def of_split(files: Files, split: str) -> list[str]:
-    """The data files that are named after a split, as the Hub names them: `test.jsonl`, `main/test-00000-of-00002.parquet`."""
+    """The data files that are named after a split, as the Hub names them: `test.jsonl`, `main/test-00000-of-00002.parquet`; else those
+    with one of the other names that it takes for that split."""
 
-    def is_named(name: str) -> bool:
-        stem = PurePosixPath(name).stem
-        return stem == split or stem.startswith((f"{split}-", f"{split}_", f"{split}."))
+    def named(word: str) -> list[str]:
+        stems = {name: PurePosixPath(name).stem for name in tables(files)}
+        begins = (f"{word}-", f"{word}_", f"{word}.")
+        return sorted(name for name, stem in stems.items() if stem == word or stem.startswith(begins))
 
-    return sorted(name for name in tables(files) if is_named(name))
+    return next((found for word in (split, *_ALSO.get(split, ())) if (found := named(word))), [])
 
 
 def of_config(files: Files, config: str | None) -> Files:

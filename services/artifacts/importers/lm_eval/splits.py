@@ -37,7 +37,7 @@ def splits_of(task: Task, name: str, files: Files, options: LmEvalImport, report
             f".csv or .parquet, or name its file with the option data; there are: {listed(files)}",
             "dataset_path",
         )
-    shots = _shots(task, name, files, options, report)
+    shots = _shots(task, name, files, options, phases[evaluated], report)
     also = task.validation_split
     if also is not None and also != evaluated:
         found = _files_of(task, name, also, files, options)
@@ -49,14 +49,16 @@ def splits_of(task: Task, name: str, files: Files, options: LmEvalImport, report
     return Splits(phases, shots)
 
 
-def _shots(task: Task, name: str, files: Files, options: LmEvalImport, report: Report) -> list[str]:
+def _shots(
+    task: Task, name: str, files: Files, options: LmEvalImport, evaluated: list[str], report: Report
+) -> list[str]:
     if not task.num_fewshot or task.fewshot_config.samples is not None:
         return []
     split = task.shots_split
     found = [] if split is None else _files_of(task, name, split, files, options)
-    if found and split != task.evaluated_split:
+    if found and not set(found) & set(evaluated):
         return found
-    why = f"{split} is the split that is evaluated" if found else f"the split {split} has no data here"
+    why = f"the split {split} is the one that is evaluated" if found else f"the split {split} has no data here"
     report.drop("few-shot examples", f"The {task.num_fewshot} few-shot examples are left out: {why}.", task.num_fewshot)
     return []
 

@@ -189,6 +189,12 @@ def test_any_other_dataset_is_a_table(tmp_path: Path) -> None:
     assert other.manifest["scoring"] == {"scorer": "contains"}
 
 
+@pytest.mark.parametrize("name", ["validation", "valid", "val", "dev"])
+def test_other_names_of_a_split(tmp_path: Path, name: str) -> None:
+    found = run(tmp_path, {f"{name}.jsonl": TRUTH, "train.jsonl": MATHS}, preset="truthfulqa_mc1")
+    assert found.bundle.phases == [("validation", 1)]
+
+
 @pytest.mark.parametrize(
     ("files", "options", "loc", "message"),
     [

@@ -286,6 +286,8 @@ def test_examples_are_of_no_split_that_is_evaluated(tmp_path: Path) -> None:
     alone = run(tmp_path / "two", task | {"test.jsonl": DOCS})
     assert alone.column("messages")[0][0]["content"].startswith("Question: How many")
     assert (alone.report.comparable, alone.report.dropped["few-shot examples"]) == (False, 1)
+    one = run(tmp_path / "three", numbers(num_fewshot=1, dataset_kwargs={"data_files": "eval.jsonl"}))
+    assert one.report.dropped["few-shot examples"] == 1
 
 
 def test_a_subset_has_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -334,7 +336,7 @@ def test_metrics_over_texts(tmp_path: Path) -> None:
         (numbers(output_type="loglikelihood"), [YAML, "output_type"], "needs log-likelihoods"),
         (numbers(test_split=None), [YAML, "test_split"], "which split is evaluated?"),
         (
-            numbers(dataset_path="openai/gsm8k", dataset_kwargs=None),
+            {YAML: changed(NUMBERS, dataset_path="openai/gsm8k", dataset_kwargs=None), "train.jsonl": SHOTS},
             [YAML, "dataset_path"],
             "'test' of openai/gsm8k from the Hub is not in the source",
         ),
