@@ -13,8 +13,10 @@ from services.artifacts.bundles import Limits
 from services.artifacts.importers import codabench, huggingface, inspect, lm_eval, openai_evals, table
 from services.artifacts.importers.report import Report
 from services.artifacts.importers.source import unpack
+from services.artifacts.problems import quote
 from shared.api import Imported
 from shared.archives import ArchiveWriter
+from shared.errors import Invalid
 from shared.imports import Import
 
 Converter = Callable[[Path, Any, Path, Limits], Report]
@@ -47,7 +49,11 @@ def import_source(
     converted.mkdir()
     if sent is not None:
         unpack(sent, filename, source, limits)
-    report = CONVERTERS[options.format](source, options, converted, limits)
+    try:
+        report = CONVERTERS[options.format](source, options, converted, limits)
+    except Invalid as problem:
+        quote(problem.errors, source)
+        raise
     with ArchiveWriter(out / IMPORTED, deflated=True) as archive:
         for path in sorted(found for found in converted.rglob("*") if found.is_file()):
             archive.add_file(path.relative_to(converted).as_posix(), path)

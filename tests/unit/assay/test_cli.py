@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.cli import app
+from assay.commands.environments import settings
 from assay.commands.evaluations import parameters
 from assay.commands.models import pick
 from assay.errors import InvalidInput
@@ -67,6 +68,62 @@ def test_a_wrong_bundle_is_explained_place_by_place(tmp_path: Path) -> None:
         "  dev.parquet:3: answer: is empty",
         "  environment.yaml:2: expected ':'",
     ]
+
+
+REPORT = {
+    "format": "table", "source": "rows.csv", "notes": ["Column 'q' was taken.", "A [b]note[/b]."], "comparable": False,
+    "comparable_why": "It is another prompt.", "dropped": {"files": 2, "pages": 1},
+}  # fmt: skip
+
+
+def test_an_import_says_what_became_of_it(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("q,answer\n")
+    answer = environment(scoring={"scorer": "numeric"}, imported=REPORT)
+    gateway = Gateway().on("POST /environments", httpx.Response(201, json=answer))
+    options = (
+        "--slug",
+        "sums",
+        "--set",
+        "fields.input=q",
+        "--set",
+        'phases={"dev": "rows.csv"}',
+        "--set",
+        "prompt=Say {{ q }}",
+    )
+    result = run(gateway, "env", "import", "table", str(tmp_path / "rows.csv"), *options)
+    assert result.stdout.splitlines() == [
+        "sums version abababababab: dev (2 items), test (4 items)",
+        "Scores are not comparable with the original's: It is another prompt.",
+        "- Column 'q' was taken.",
+        "- A [b]note[/b].",
+        "Left out: 2 files, 1 pages",
+    ]
+    sent = gateway.requests[0].content
+    asked = b'{"format": "table", "fields": {"input": "q"}, "phases": {"dev": "rows.csv"}, "prompt": "Say {{ q }}", "slug": "sums"}'
+    assert asked in sent
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["a=1", "b=true", "c=text", "d=", "e=a=b"], {"a": 1, "b": True, "c": "text", "d": "", "e": "a=b"}),
+        (["a.b.c=[1]", "a.d=x"], {"a": {"b": {"c": [1]}, "d": "x"}}),
+        (['a={"b": 1}', "a.c=2"], {"a": {"b": 1, "c": 2}}),
+    ],
+)
+def test_options_of_an_import(options: list[str], found: dict[str, Any]) -> None:
+    assert settings(options) == found
+
+
+@pytest.mark.parametrize("option", ["a", "=1", "a..b=1", ".a=1"])
+def test_options_that_are_none(option: str, tmp_path: Path) -> None:
+    result = run(Gateway(), "env", "import", "table", str(tmp_path), "--set", option)
+    assert (result.exit_code, result.stderr.startswith(f"error: --set {option!r}: write KEY=VALUE")) == (3, True)
+
+
+def test_an_option_within_one_that_has_a_value() -> None:
+    with pytest.raises(InvalidInput, match="a has a value already"):
+        settings(["a=1", "a.b=2"])
 
 
 def test_what_the_lines_say_is_not_said_before_them() -> None:

@@ -1,6 +1,7 @@
 """The blocking client against a fake gateway: what it sends, how it pages, retries, and what it raises."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,34 @@ def test_a_bundle_is_uploaded_whole_in_each_attempt(tmp_path: Path) -> None:
     first, second = (request.content for request in gateway.requests)
     assert b'name="bundle"' in first
     assert first.count(b"environment.yaml") == second.count(b"environment.yaml") == 2
+
+
+REPORT = {"format": "table", "source": "rows.csv", "comparable": False, "comparable_why": "It is another prompt."}
+IMPORTED = environment(scoring={"scorer": "numeric"}, imported={**REPORT, "notes": ["One."], "dropped": {"files": 2}})
+
+
+def test_what_is_imported_goes_with_its_options(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n")
+    gateway = Gateway().on("POST /environments", httpx.WriteError("lost"), httpx.Response(201, json=IMPORTED))
+    with client(gateway) as connected:
+        found = connected.environments.import_("table", tmp_path / "rows.csv", fields={"input": "a"})
+    assert found.imported is not None
+    assert found.imported.comparable_why == "It is another prompt."
+    for request in gateway.requests:
+        assert b'filename="rows.csv"' in request.content
+        assert b'{"format": "table", "fields": {"input": "a"}}' in request.content
+
+
+def test_an_import_of_nothing_is_json(tmp_path: Path) -> None:
+    gateway = Gateway().on("POST /environments", httpx.Response(201, json=IMPORTED))
+    with client(gateway) as connected:
+        connected.environments.import_("huggingface", dataset="openai/gsm8k")
+        with pytest.raises(InvalidInput, match="must be JSON"):
+            connected.environments.import_("table", tmp_path, fields={"input": {1, 2}})
+        with pytest.raises(InvalidInput, match="does not exist"):
+            connected.environments.import_("table", tmp_path / "none")
+    (request,) = gateway.requests
+    assert json.loads(request.content) == {"import": {"format": "huggingface", "dataset": "openai/gsm8k"}}
 
 
 def listed(content: bytes, name: str = "a.txt") -> dict[str, Any]:

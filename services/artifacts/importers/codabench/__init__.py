@@ -21,6 +21,8 @@ from services.artifacts.importers.codabench.pages import OVERVIEW, write_overvie
 from services.artifacts.importers.codabench.source import Source
 from services.artifacts.importers.report import Report
 from services.artifacts.importers.source import wrong_option
+from services.artifacts.problems import quote
+from shared.errors import Invalid
 from shared.imports import CodabenchImport
 
 _MAX_DESCRIPTION = 2000
@@ -36,8 +38,18 @@ class _Part:
 
 
 def convert(source: Path, options: CodabenchImport, out: Path, limits: Limits) -> Report:
-    report = Report()
     bundle = Source(source, out.with_name("unpacked"), limits)
+    try:
+        return _convert(bundle, options, out, limits)
+    except Invalid as problem:
+        quote(problem.errors, bundle.folder)
+        raise
+    finally:
+        bundle.close()
+
+
+def _convert(bundle: Source, options: CodabenchImport, out: Path, limits: Limits) -> Report:
+    report = Report()
     competition = read_competition(bundle, limits.max_manifest_bytes)
     parts = _parts(competition, options, report)
     tasks = {part.task.index: part.task for part in parts}
@@ -71,7 +83,6 @@ def convert(source: Path, options: CodabenchImport, out: Path, limits: Limits) -
     }
     write_manifest(out, manifest)
     _tell(competition, parts, found, report, options)
-    bundle.close()
     return report
 
 

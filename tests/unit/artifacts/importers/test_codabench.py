@@ -15,7 +15,7 @@ from services.artifacts.bundles import Bundle, Limits
 from shared.api import Imported
 from shared.errors import TooLarge
 from shared.manifest import ProgramScoring
-from tests.unit.artifacts.importers.importing import run, told
+from tests.unit.artifacts.importers.importing import errors, run, told
 
 QUESTIONS = '{"id": "q1", "question": "1 + 1?"}\n{"id": "q2", "question": "2 + 2?"}\n'
 PROGRAM = {"metadata.yaml": "command: python3 score.py /app/input /app/output\n", "score.py": "print('scored')\n"}
@@ -460,6 +460,13 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     ),
     "a title that makes no name": (bundle(competition(title="題")), {}, r"^import\.slug: is needed"),
 }  # fmt: skip
+
+
+def test_an_error_quotes_its_line(tmp_path: Path) -> None:
+    (error,) = errors(tmp_path / "a", bundle(competition(version=1)), "sums.zip", format="codabench")
+    assert error["text"] == "version: 1"
+    (error,) = errors(tmp_path / "b", bundle(dev__input__questions_DOT_jsonl="nope\n"), "sums.zip", format="codabench")
+    assert error["text"] == "nope"
 
 
 @pytest.mark.parametrize("case", WRONG)
