@@ -183,7 +183,7 @@ def test_what_is_not_judged_counts_nothing_and_says_why(
     running: RunningStack, poems: str, model: Model, referee: Model, say: Callable[..., None]
 ) -> None:
     def silent(prompt: str) -> str:
-        return "" if number(prompt) == 2 else poet(prompt)
+        return {2: "", 3: f"poem 3 {'long ' * 300_000}"}.get(number(prompt), poet(prompt))
 
     def odd(question: str) -> str:
         if number(question) == 5:
@@ -194,6 +194,9 @@ def test_what_is_not_judged_counts_nothing_and_says_why(
     evaluation = judged(running, poems, model, referee)
     found = rows(running, evaluation)
     assert [(row["outcome"], row["judge"]) for row in found if not row["output"]] == [("no_answer", [])]
+    # Longer than a message may be: it went through the object store, to the judge and back.
+    assert len(found[3]["output"]) > 1024**2
+    assert found[3]["scores"] == {"judge": pytest.approx(0.3)}
     for n, why in ((4, "the judge's answer has no verdict that scoring.pattern finds"), (5, "too rude to be judged")):
         assert found[n]["outcome"] == "scored"
         assert (found[n]["correct"], found[n]["scores"]) == (False, {"judge": 0})
@@ -267,6 +270,15 @@ def test_a_judge_that_goes_away_is_waited_for(
     assert done.status == "completed"
     assert rows(running, done) == rows(running, undisturbed)
     running.client.models.delete(fragile.id)
+
+
+def test_a_judge_that_never_comes_is_given_up(running: RunningStack, poems: str, model: Model) -> None:
+    (port,) = free(1)
+    gone = running.client.models.add("gone", base_url=f"http://127.0.0.1:{port}/v1", model="judge")
+    (done,) = running.wait(running.evaluate(poems, [model], judge=gone.id, unreachable_wait_s=1))
+    assert (done.status, done.progress.infra_error) == ("completed", ITEMS)
+    assert all(row["error"].startswith("judge gone was unreachable for 1 s") for row in running.rows(done))
+    running.client.models.delete(gone.id)
 
 
 def test_a_slow_judge_holds_up_nobody_else_and_a_cancel_leaves_no_question_behind(

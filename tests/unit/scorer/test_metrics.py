@@ -52,6 +52,37 @@ def metrics_of(results: Iterable[dict[str, Any]], main_metric: str = "accuracy")
     return metrics.finish(main_metric)
 
 
+def verdict(score: float | None = 0.5, **fields: Any) -> dict[str, Any]:
+    return {"score": score, "usage": {"total_tokens": 30}, "attempts": 1, "latency_ms": 20.0} | fields
+
+
+def test_what_the_judge_took_is_counted_apart() -> None:
+    metrics = Metrics(6, judged=True)
+    for one in (
+        right(0, scores={"judge": 1.0}, judge=[verdict()], usage={"total_tokens": 7}),
+        right(1, scores={"judge": 1.0}, judge=[verdict(), verdict(usage=None, latency_ms=40.0)]),
+        result(2, scores={"judge": 0.0}, judge=[verdict(score=None, attempts=3)]),
+        result(3, scores={"judge": 0.0}, judge=[]),  # a rubric that could not be rendered with the answer
+        result(4, outcome="no_answer", prediction=None),
+        failed(5, judge=[verdict()]),  # the second question failed
+    ):
+        metrics.add(one)
+    found = metrics.finish("judge")
+    assert found["overall_score"] == 2 / 5
+    assert found["tokens"]["total"] == 7
+    assert found["judge"] == {
+        "asked": 5,
+        "unread": 2,
+        "attempts": 7,
+        "tokens": {"prompt": 0, "completion": 0, "total": 120, "unreported": 1},
+        "latency_ms": {"p50": 20.0, "p95": pytest.approx(36.0), "mean": 24.0, "max": 40.0},
+    }
+
+
+def test_without_a_judge_there_is_nothing_of_one() -> None:
+    assert "judge" not in metrics_of([right(0)])
+
+
 def test_counts_and_rates() -> None:
     metrics = metrics_of(
         [
