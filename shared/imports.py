@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from shared.manifest import SLUG_PATTERN, Generation, PredictionsFile, Prompt, Scoring
+from shared.manifest import SLUG_IN_WORDS, SLUG_PATTERN, Generation, PredictionsFile, Prompt, Scoring
 
 
 class Options(BaseModel):
@@ -19,7 +19,7 @@ class Options(BaseModel):
     needs_file: ClassVar[bool] = True
     """Whether the request carries a file to convert."""
 
-    slug: str | None = Field(default=None, pattern=SLUG_PATTERN)
+    slug: str | None = Field(default=None, pattern=SLUG_PATTERN, description=SLUG_IN_WORDS)
     title: str | None = Field(default=None, min_length=1, max_length=200)
     description: str | None = Field(default=None, max_length=2000)
     tags: list[str] | None = None

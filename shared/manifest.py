@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+SLUG_IN_WORDS = "1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit"
 
 
 def _as_utc(value: datetime) -> datetime:
@@ -56,7 +57,10 @@ class Phase(Strict):
     program's in this phase.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}$")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}$",
+        description="1 to 63 letters, digits, blanks, '_', '.' and '-', beginning with a letter or digit",
+    )
     description: str = ""
     data: str = Field(min_length=1)
     fields: Fields = Fields()
@@ -548,7 +552,10 @@ Tag = Annotated[str, Field(min_length=1, max_length=60)]
 class Manifest(Strict):
     """`environment.yaml`."""
 
-    slug: str = Field(pattern=SLUG_PATTERN)
+    slug: str = Field(
+        pattern=SLUG_PATTERN,
+        description=SLUG_IN_WORDS,
+    )
     title: str = Field(min_length=1, max_length=200)
     description: str = Field(default="", max_length=2000)
     overview: str | None = None

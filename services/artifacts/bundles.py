@@ -14,6 +14,7 @@ import orjson
 
 from services.artifacts.ids import Ids
 from services.artifacts.manifests import MANIFEST, read_manifest
+from services.artifacts.patterns import check_patterns
 from services.artifacts.problems import Problems, quote
 from services.artifacts.programs import ProgramCheck
 from services.artifacts.rows import (
@@ -137,6 +138,7 @@ def _read(
 ) -> Bundle:
     problems = Problems()
     manifest = read_manifest(folder / MANIFEST, limits.max_manifest_bytes, problems)
+    check_patterns(manifest, problems)
     reading = _Reading(manifest, folder, out, limits, problems, set(digests))
     overview = reading.overview()
     check = ProgramCheck(archive, MANIFEST, digests, out, sizes, problems)
@@ -309,8 +311,8 @@ class _PhaseItems:
         if column not in row.values:
             self._absent[column] += 1
             if self._absent[column] <= _MAX_REPEATS:
-                there = ", ".join(row.values)
-                self.refuse(row.line, column, f"column {column!r} ({meant_by}) is missing; the columns are {there}")
+                there = near(column, row.values, "the columns are")
+                self.refuse(row.line, column, f"column {column!r} ({meant_by}) is missing; {there}")
             return None
         try:
             return convert(row.values[column])

@@ -93,13 +93,17 @@ class ProgramCheck:
         if file is None:
             there = ", ".join(sorted(path.name for path in folder.iterdir())[:20])
             msg = f"is missing; write a line such as '{_EXAMPLE}' into it (the program's folder has {there})"
-            self._problems.add([part, METADATA[0]], msg)
+            self._problems.add(self._place(part, METADATA[0]), msg)
             return None
         try:
             return read_metadata(file)
         except ValueError as error:
-            self._problems.add([part, file.name], str(error))
+            self._problems.add(self._place(part, file.name), str(error))
             return None
+
+    def _place(self, part: str, name: str) -> Loc:
+        """Of a file in the program's folder, by its path in the bundle; or in its zip, by both."""
+        return [part, name] if part in self._files else [f"{part}/{name}"]
 
 
 def read_metadata(file: Path) -> Program:

@@ -16,6 +16,7 @@ from typing import Any
 
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 _BATCH = 256  # rows of a Parquet file in memory
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte-order marks
 _MAX_ID = 256  # characters
 _MAX_DEPTH = 50  # of nested values; MongoDB takes 100 with what Assay puts around them
 _ROLES = ("system", "user", "assistant")
@@ -210,6 +211,9 @@ def _lines(path: Path, max_line_bytes: int) -> Iterator[tuple[int, str | BadRow]
             try:
                 yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
+                if raw[:2] in _UTF_16 and number == 1:
+                    yield number, BadRow(None, "is UTF-16; save it as UTF-8")
+                    return
                 yield (
                     number,
                     BadRow(number, f"is not UTF-8: byte {raw[error.start]:#04x} at position {error.start + 1}"),
@@ -237,6 +241,13 @@ def _read_jsonl(path: Path, max_line_bytes: int) -> Iterator[Row | BadRow]:
         text = line.rstrip()
         if not text:
             continue
+        if text.lstrip() in ("[", "{"):
+            # Each of its lines would be wrong.
+            yield BadRow(
+                number,
+                "is not JSON: a value of several lines begins here; each line must be an object by itself, without a list around them",
+            )
+            return
         try:
             values = decoder.decode(text)
         except json.JSONDecodeError as error:
@@ -250,6 +261,9 @@ def _read_jsonl(path: Path, max_line_bytes: int) -> Iterator[Row | BadRow]:
                 yield _row(number, values)
             else:
                 yield BadRow(number, 'is not an object; a line must look like {"input": "...", "target": "..."}')
+
+
+_HINT = "; a text that holds the separator must be in double quotes"
 
 
 class _Undecodable(Exception):
@@ -283,11 +297,13 @@ def _read_csv(path: Path, max_line_bytes: int, delimiter: str) -> Iterator[Row |
             continue
         if not header:
             header = cells
-            if problem := _header_problem(header):
+            if problem := _header_problem(header) or _separator_problem(header, delimiter):
                 yield BadRow(start, problem)
                 return
         elif len(cells) != len(header):
-            yield BadRow(start, f"has {len(cells)} cells; the header has {len(header)}")
+            yield BadRow(
+                start, f"has {len(cells)} cells; the header has {len(header)}" + _HINT * (len(cells) > len(header))
+            )
         else:
             yield _row(start, dict(zip(header, cells, strict=True)))
     if not header:
@@ -301,6 +317,16 @@ def _header_problem(header: list[str]) -> str | None:
         if name in header[:index]:
             return f"is the header, and has the column {name!r} twice"
     return None
+
+
+def _separator_problem(header: list[str], delimiter: str) -> str | None:
+    other = next((sign for sign in ";\t,|" if len(header) == 1 and sign != delimiter and sign in header[0]), None)
+    if other is None:
+        return None
+    return f"is the header, and has only one column; cells are separated by {_NAMES[delimiter]} here, and not by {_NAMES[other]}"
+
+
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def _read_parquet(path: Path) -> Iterator[Row | BadRow]:

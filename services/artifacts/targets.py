@@ -1,6 +1,7 @@
 """Whether the scorer can use every target of a bundle: a wrong gold answer would be a miss for every model."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ MAX_REQUEST_BYTES = 400_000
 
 Ask = Callable[[dict[str, Any]], Awaitable[list[str | None]]]
 """The scorer's command `targets.check` {scoring, items: [{target, hints}]}: why each cannot be used, or None."""
+
+
+_COLUMN = re.compile(r"column '([^']+)'")
+"""What the scorer's message begins with where not the target is wrong but another column."""
 
 
 async def check_targets(bundle: Bundle, out: Path, ask: Ask) -> None:
@@ -40,7 +45,9 @@ async def _check(bundle: Bundle, out: Path, ask: Ask) -> None:
             for (line, _), answer in zip(batch, answers, strict=True):
                 if answer:
                     where = f"{unit(Path(phase.data))} {line}"
-                    problems.add([phase.data, line, phase.fields.target], f"{where}: {answer}")
+                    other = _COLUMN.match(answer)
+                    column = phase.fields.target if other is None else other[1]
+                    problems.add([phase.data, line, column], f"{where}: {answer}")
     problems.raise_any()
 
 

@@ -11,8 +11,18 @@ from shared.explain import Loc
 
 _MAX_NODES = 100_000  # of a document with its aliases written out
 _MAX_DEPTH = 64
+_HINTS = {
+    "mapping values are not allowed": "; a text with a colon and a blank in it must be in quotes",
+    "cannot start any token": "; indent with blanks, and put a text that begins so in quotes",
+    "a key must be text": "; a text that begins with { must be, too",
+}
+"""What would be right, by what PyYAML says."""
 # What PyYAML's constructors raise, beside its own errors, where an explicit tag does not fit its value.
 _MISFITS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+
+
+class _NoMapping(Exception):
+    pass
 
 
 class Lines(dict[Loc, int]):
@@ -38,10 +48,13 @@ def read_yaml(
         return _parsed(path.read_bytes().decode("utf-8-sig"), keys, lenient)
     except UnicodeDecodeError as error:
         problems.add([name], f"is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start + 1}")
+    except _NoMapping:
+        problems.add([name], f"must be a mapping with {keys}")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problems.add([name], f"{at}{error.problem or error.context}")
+        told = error.problem or error.context or "is not YAML"
+        problems.add([name], f"{at}{told}{next((hint for sign, hint in _HINTS.items() if sign in told), '')}")
     except yaml.YAMLError as error:
         problems.add([name], f"is not YAML: {str(error).splitlines()[0]}")
     except RecursionError:
@@ -55,7 +68,7 @@ def _parsed(text: str, keys: str, lenient: bool) -> tuple[dict[str, Any], Lines]
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
-            raise yaml.YAMLError(f"it must be a mapping with {keys}")
+            raise _NoMapping
         lines = Lines()
         _index(node, (), lines, Counter(), lenient)
         return loader.construct_document(node), lines

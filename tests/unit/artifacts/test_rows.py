@@ -68,7 +68,13 @@ def test_csv_cells_are_text_and_lines_are_those_of_the_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"q,a\n1\n1,2,3\n", [BadRow(2, "has 1 cells; the header has 2"), BadRow(3, "has 3 cells; the header has 2")]),
+        (
+            b"q,a\n1\n1,2,3\n",
+            [
+                BadRow(2, "has 1 cells; the header has 2"),
+                BadRow(3, "has 3 cells; the header has 2; a text that holds the separator must be in double quotes"),
+            ],
+        ),
         (b"q,q\n1,2\n", [BadRow(1, "is the header, and has the column 'q' twice")]),
         (b"q, \n1,2\n", [BadRow(1, "is the header, and column 2 has no name")]),
         (b"", [BadRow(None, "is empty; the first line must name the columns")]),

@@ -426,7 +426,7 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     "a program that is a file": (
         bundle(competition(tasks=[task(0, scoring_program="logo.png"), task(1)])), {}, r"'logo\.png' is neither a folder nor a zip"
     ),
-    "a program without metadata": (bundle(scoring_program__metadata_DOT_yaml=None), {}, r"scoring_program\.metadata\.yaml: is missing"),
+    "a program without metadata": (bundle(scoring_program__metadata_DOT_yaml=None), {}, r"scoring_program/metadata\.yaml: is missing"),
     "an unknown task": (bundle(), {"tasks": [5]}, r"^import\.tasks: there is no task 5; the tasks are 0, 1$"),
     "no input data": (
         bundle(competition(tasks=[task(0, input_data=None)], phases=[phase("A", 0)])),

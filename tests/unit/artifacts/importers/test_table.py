@@ -219,7 +219,7 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
         {"prompt": {"template": "a", "messages": [{"role": "user", "content": "a"}]}},
         r"^import\.prompt: give (either|one of) ",
     ),
-    "a bad slug": ({"a.jsonl": JSONL}, {"slug": "No Slug"}, r"^import\.slug: String should match pattern"),
+    "a bad slug": ({"a.jsonl": JSONL}, {"slug": "No Slug"}, r"^import\.slug: must be 1 to 63 lower-case letters"),
 }  # fmt: skip
 
 
