@@ -111,9 +111,8 @@ def metric(evaluation: Document, key: str) -> float | None:
     return float(value)
 
 
-def interval(evaluation: Document, key: str) -> Interval | None:
-    """The 95 % interval of a metric, where it has one."""
-    metrics = evaluation.get("metrics") or {}
+def interval(metrics: Mapping[str, Any], key: str) -> Interval | None:
+    """The 95 % interval of one of an evaluation's metrics, where it has one."""
     known = metrics.get("intervals")
     if known is None:  # of a version of Assay that had accuracy's alone
         is_accuracy = key == "accuracy" or (key == "overall_score" and metrics.get(key) == metrics.get("accuracy"))
@@ -156,7 +155,8 @@ def _computed(computed: Computed, scores: Mapping[str, float | None]) -> float |
 
 def row_of(evaluation: Document, columns: Sequence[Column], items: Mapping[str, int]) -> LeaderboardRow:
     limit, size = evaluation.get("limit"), items.get(evaluation["version"])
-    intervals = {column.key: interval(evaluation, column.key) for column in columns if column.computed is None}
+    metrics = evaluation.get("metrics") or {}
+    intervals = {column.key: interval(metrics, column.key) for column in columns if column.computed is None}
     # Not validated: ten thousand rows are made for a page of a hundred, all out of what was validated when it was stored.
     return LeaderboardRow.model_construct(
         rank=None,
@@ -170,7 +170,7 @@ def row_of(evaluation: Document, columns: Sequence[Column], items: Mapping[str, 
         environment_version=evaluation["version"],
         overall_score=metric(evaluation, "overall_score"),
         accuracy=metric(evaluation, "accuracy"),
-        accuracy_ci95=interval(evaluation, "accuracy"),
+        accuracy_ci95=interval(metrics, "accuracy"),
         coverage=metric(evaluation, "coverage"),
         total=evaluation["progress"]["total"],
         finished_at=evaluation.get("finished_at"),

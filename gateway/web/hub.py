@@ -141,5 +141,6 @@ async def best(database: Database, environment: Document) -> Best | None:
         row = await find_best(database, environment, phase["name"])
         if row is not None:
             value = row.scores[column.key]
-            return Best(shown(value, column), value if is_rate(column.key) else None, row.model_name, phase["name"])
+            rate = is_rate(column, [value])
+            return Best(shown(value, column, rate=rate), value if rate else None, row.model_name, phase["name"])
     return None

@@ -76,7 +76,8 @@ async def show_leaderboard(
     sort = f"-{key}" if descending else key
     rows = board.rows if sort == RANK.key else ordered(board.rows, key, descending)
     shown_rows = rows[start : start + ROWS]
-    drawn = with_bars(board.columns, board.rows)
+    rates = rates_of(board.columns, [*board.rows, *board.candidates])
+    drawn = with_bars(board.columns, board.rows, rates)
     here = f"{values['address']}/leaderboard"
 
     def address(**asked: str | int) -> str:
@@ -98,10 +99,12 @@ async def show_leaderboard(
         phase=board.phase,
         rule=board.leaderboard.submission_rule,
         main=board.columns[0],
-        shown=shown,
-        candidates=board.candidates[:CANDIDATES],
+        candidates=[
+            (row, shown(row.scores[board.columns[0].key], board.columns[0], rate=board.columns[0].key in rates))
+            for row in board.candidates[:CANDIDATES]
+        ],
         heads=heads,
-        rows=[(row, [cell(row, column, drawn) for column in board.columns]) for row in shown_rows],
+        rows=[(row, [cell(row, column, drawn, rates) for column in board.columns]) for row in shown_rows],
         total=len(rows),
         start=start,
         next=address(sort=sort, start=start + ROWS) if start + ROWS < len(rows) else None,
@@ -132,26 +135,31 @@ def following(column: Column, sort: str) -> str:
     return other if sort == first else first
 
 
-def with_bars(columns: Sequence[Column], rows: Sequence[LeaderboardRow]) -> set[str]:
+def rates_of(columns: Sequence[Column], rows: Sequence[LeaderboardRow]) -> set[str]:
+    """The keys of columns that are shown in percent."""
+    return {column.key for column in columns if is_rate(column, (row.scores.get(column.key) for row in rows))}
+
+
+def with_bars(columns: Sequence[Column], rows: Sequence[LeaderboardRow], rates: set[str]) -> set[str]:
     """The keys of columns that get a bar: the first one, if it is a rate, and accuracy where that is another number."""
-    keys = [column.key for column in columns if column.computed is None and is_rate(column.key)]
-    drawn = {columns[0].key} & set(keys)
-    if "accuracy" in keys and any(row.scores.get(columns[0].key) != row.accuracy for row in rows):
+    drawn = {columns[0].key} & rates
+    if "accuracy" in rates and any(row.scores.get(columns[0].key) != row.accuracy for row in rows):
         drawn.add("accuracy")
     return drawn
 
 
-def cell(row: LeaderboardRow, column: Column, drawn: set[str]) -> Cell:
+def cell(row: LeaderboardRow, column: Column, drawn: set[str], rates: set[str]) -> Cell:
     """A rate with a bar has its interval on that; any other value with an interval has it in words."""
     value, ends = row.scores.get(column.key), row.intervals.get(column.key)
-    text = shown(value, column)
+    rate = column.key in rates
+    text = shown(value, column, rate=rate)
     if value is None or column.key in drawn:
         return Cell(text, value, ends)
     if ends is None:
         return Cell(text)
-    if is_rate(column.key):
+    if rate:
         return Cell(text, said=f"{ends[0] * 100:.1f}\u2013{ends[1] * 100:.1f}%")
-    return Cell(text, said=f"{shown(ends[0], column)} to {shown(ends[1], column)}")
+    return Cell(text, said=f"{shown(ends[0], column, rate=False)} to {shown(ends[1], column, rate=False)}")
 
 
 @router.post("/evaluations/{reference}/leaderboard", dependencies=[RUNNER])

@@ -8,6 +8,7 @@ from pymongo.errors import PyMongoError
 
 from gateway.distributions import Distributions
 from gateway.parts import Parts
+from gateway.ranking import interval
 from gateway.web.charts import Segment, draw_parts
 from gateway.web.plots import Plot, figures
 from gateway.web.render import seconds
@@ -57,7 +58,7 @@ async def breakdown(parts: Parts, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def overall(metrics: Mapping[str, Any]) -> Rate:
-    """The overall score; it has the accuracy's interval where it is the same."""
+    """The overall score, with the interval of what it is."""
     value = metrics.get("overall_score")
     is_accuracy = value is not None and value == metrics.get("accuracy")
     if by_program(metrics):
@@ -68,7 +69,7 @@ def overall(metrics: Mapping[str, Any]) -> Rate:
         "Overall Score",
         value,
         meaning,
-        metrics.get("accuracy_ci95") if is_accuracy else None,
+        interval(metrics, "overall_score"),
         bounds(metrics).get("overall_score"),
     )
 
@@ -87,21 +88,21 @@ def rates(metrics: Mapping[str, Any]) -> list[Rate]:
             "Accuracy",
             metrics.get("accuracy"),
             meaning,
-            metrics.get("accuracy_ci95"),
+            interval(metrics, "accuracy"),
             known.get("accuracy"),
         ),
         Rate(
             "Exact match",
             metrics.get("exact_match"),
             "The prediction is the target to the letter.",
-            None,
+            interval(metrics, "exact_match"),
             known.get("exact_match"),
         ),
         Rate(
             "Answer rate",
             metrics.get("answer_rate"),
             "The answer had any text in it, right or wrong.",
-            None,
+            interval(metrics, "answer_rate"),
             known.get("answer_rate"),
         ),
         Rate(

@@ -21,10 +21,13 @@ METRICS = {
 }
 
 
-def test_the_overall_score_has_the_interval_of_the_accuracy_only_where_it_is_the_same() -> None:
-    assert overall(METRICS).interval == [0.19, 0.36]
+def test_the_overall_score_has_the_interval_of_what_it_is() -> None:
+    assert overall(METRICS).interval == (0.19, 0.36)
     other = overall({**METRICS, "overall_score": 0.4})
     assert (other.interval, other.meaning) == (None, "What this environment ranks by.")
+    intervals = {"overall_score": [0.3, 0.5], "accuracy": [0.19, 0.36], "answer_rate": [0.9, 1.0], "exact_match": None}
+    known = {**METRICS, "overall_score": 0.4, "intervals": intervals}
+    assert overall(known).interval == (0.3, 0.5)
 
 
 def test_rates_say_of_how_many_and_between_what() -> None:

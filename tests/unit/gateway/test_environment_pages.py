@@ -9,7 +9,7 @@ import pytest
 from gateway.web.bundles import Wrong, place
 from gateway.web.environment import item_address
 from gateway.web.figures import shown
-from gateway.web.leaderboard import Cell, cell, following, ordered, with_bars
+from gateway.web.leaderboard import Cell, cell, following, ordered, rates_of, with_bars
 from gateway.web.render import templates
 from gateway.web.versions import changes, with_the_one_before
 from shared.api import Environment, Item, LeaderboardRow, PhaseInfo
@@ -81,23 +81,32 @@ def test_a_click_asks_for_the_better_first_and_then_the_other_way_round() -> Non
 
 def test_a_rate_has_a_bar_with_its_interval_and_another_value_has_it_in_words() -> None:
     same, apart = row(1, 0.5), row(2, 0.7, 0.5)
-    assert with_bars([SCORE, ACCURACY, DURATION], [same]) == {"overall_score"}
-    assert with_bars([SCORE, ACCURACY, DURATION], [apart]) == {"overall_score", "accuracy"}
-    assert with_bars([DURATION, SCORE], [same]) == set()
-    drawn = {"overall_score", "accuracy"}
-    same.intervals = {"accuracy": (0.1, 0.9), "duration_s": (1.0, 2.5)}
+    rates = {"overall_score", "accuracy"}
+    assert with_bars([SCORE, ACCURACY, DURATION], [same], rates) == {"overall_score"}
+    assert with_bars([SCORE, ACCURACY, DURATION], [apart], rates) == {"overall_score", "accuracy"}
+    assert with_bars([DURATION, SCORE], [same], {"overall_score"}) == set()
+    same.intervals = {"overall_score": (0.1, 0.9), "accuracy": (0.1, 0.9), "duration_s": (1.0, 2.5)}
     same.scores["duration_s"] = 2.0
-    assert cell(same, ACCURACY, drawn) == Cell("50.00%", 0.5, (0.1, 0.9))
-    assert cell(same, SCORE, drawn) == Cell("50.00%", 0.5, None)
-    assert cell(same, DURATION, drawn) == Cell("2.0", said="1.0 to 2.5")
-    assert cell(row(3, None), SCORE, drawn).text == "\u2014"
+    drawn = {"overall_score"}
+    assert cell(same, SCORE, drawn, rates) == Cell("50.00%", 0.5, (0.1, 0.9))
+    assert cell(same, ACCURACY, drawn, rates) == Cell("50.00%", said="10.0\u201390.0%")
+    assert cell(same, DURATION, drawn, rates) == Cell("2.0", said="1.0 to 2.5")
+    assert cell(apart, ACCURACY, drawn, rates) == Cell("50.00%")
+    assert cell(row(3, None), SCORE, drawn, rates).text == "\u2014"
 
 
 def test_figures_to_the_columns_precision() -> None:
-    assert shown(0.9575, SCORE) == "95.75%"
-    assert shown(0.9575, Column(key="accuracy", precision=2)) == "96%"
-    assert shown(1234.56, DURATION) == "1,234.6"
-    assert shown(None, DURATION) == "\u2014"
+    assert shown(0.9575, SCORE, rate=True) == "95.75%"
+    assert shown(0.9575, Column(key="accuracy", precision=2), rate=True) == "96%"
+    assert shown(1234.56, DURATION, rate=False) == "1,234.6"
+    assert shown(None, DURATION, rate=False) == "\u2014"
+
+
+def test_a_score_beyond_1_is_no_rate() -> None:
+    assert rates_of([SCORE, ACCURACY, DURATION], [row(1, 0.5), row(2, None)]) == {"overall_score", "accuracy"}
+    assert rates_of([SCORE, ACCURACY], [row(1, 0.5), row(2, 12.5, 0.5)]) == {"accuracy"}
+    computed = Column.model_validate({"key": "accuracy", "computed": {"operation": "sum", "of": ["overall_score"]}})
+    assert rates_of([computed], [row(1, 0.5)]) == set()
 
 
 def item_card(target: str | None) -> str:

@@ -240,11 +240,11 @@ def test_a_row_carries_what_it_is_judged_by() -> None:
 
 def test_of_an_older_evaluation_the_interval_of_accuracy_is_known() -> None:
     metrics = {"overall_score": 0.5, "accuracy": 0.5, "f1": 0.5, "accuracy_ci95": [0.4, 0.6]}
-    assert interval({"metrics": metrics}, "accuracy") == (0.4, 0.6)
-    assert interval({"metrics": metrics}, "overall_score") == (0.4, 0.6)
-    assert interval({"metrics": {**metrics, "overall_score": 0.7}}, "overall_score") is None
-    assert interval({"metrics": metrics}, "f1") is None
-    assert interval({"metrics": None}, "accuracy") is None
+    assert interval(metrics, "accuracy") == (0.4, 0.6)
+    assert interval(metrics, "overall_score") == (0.4, 0.6)
+    assert interval({**metrics, "overall_score": 0.7}, "overall_score") is None
+    assert interval(metrics, "f1") is None
+    assert interval({}, "accuracy") is None
 
 
 @pytest.mark.parametrize("value", [None, "0.5", True, math.inf, math.nan, {"p50": 1}])
