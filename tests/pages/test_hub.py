@@ -160,7 +160,7 @@ def test_search_by_title_and_by_tag(visit: Visit, stack: RunningStack, tmp_path:
         page.get_by_role("button", name="Search").click()
     expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
     page.get_by_role("navigation", name="Tags").get_by_role("link", name=f"geography-{slug}").click()
-    expect(cards).to_have_text(["Word problems"])
+    expect(cards.first).to_have_text("Word problems")  # other tests' may have that title, too
     page.get_by_role("navigation", name="Tags").get_by_role("link", name="math").click()
-    expect(cards).to_have_text(["Word problems"])
+    expect(cards.first).to_have_text("Word problems")  # other tests' may have that title, too
     assert page.url == f"{stack.url}/?q=word+problems&tag=math"
