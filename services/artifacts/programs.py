@@ -4,6 +4,7 @@ The contract is Codabench's (https://docs.codabench.org, "Competition Bundle Str
 program's root has the `command`. Nothing of it is run here.
 """
 
+import posixpath
 import re
 import shlex
 from collections.abc import Collection
@@ -22,6 +23,8 @@ from shared.unpacking import ArchiveLimits, extract_part, inner_path
 METADATA = ("metadata.yaml", "metadata")
 _MAX_METADATA_BYTES = 64 * 1024
 _EXAMPLE = "command: python3 score.py /app/input /app/output"
+_INTERPRETER = re.compile(r"(?:.*/)?(?:python[\d.]*|bash|sh)")
+_OWN = re.compile(r"(?:\$(?:program|ingestion_program|\{program\}|\{ingestion_program\})|/app/program|\.)/")
 _LEGACY_LINE = re.compile(r"\s*(command|image|docker_image)\s*:\s*(\S.*?)\s*")
 
 Loc = list[str | int]
@@ -96,10 +99,17 @@ class ProgramCheck:
             self._problems.add(self._place(part, METADATA[0]), msg)
             return None
         try:
-            return read_metadata(file)
+            program = read_metadata(file)
         except ValueError as error:
             self._problems.add(self._place(part, file.name), str(error))
             return None
+        files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        script = script_of(shlex.split(program.command))
+        if script is not None and script not in files:
+            there = near(script, files, "the program's files are")
+            self._problems.add([part, file.name], f"command runs {script!r}, which is not there; {there}")
+            return None
+        return program
 
     def _place(self, part: str, name: str) -> Loc:
         """Of a file in the program's folder, by its path in the bundle; or in its zip, by both."""
@@ -133,6 +143,20 @@ def read_metadata(file: Path) -> Program:
         raise ValueError(f"line {line}: command holds a NUL character")
     image = values.get("image", values.get("docker_image"))
     return Program(command, image if isinstance(image, str) else None)
+
+
+def script_of(words: list[str]) -> str | None:
+    """The file of the program's own that a command runs, by its path in the program's folder; None where that cannot be told."""
+    interpreter = _INTERPRETER.fullmatch(words[0]) is not None
+    word = next((word for word in words[1:] if not word.startswith("-")), "") if interpreter else words[0]
+    if interpreter and any(word in ("-c", "-m") for word in words[1:]):
+        return None
+    own = _OWN.match(word)
+    path = posixpath.normpath(word[own.end() :] if own else word)
+    # Elsewhere, a variable's, or a program on PATH: whether that is there shows only where it runs.
+    if not word or path.startswith(("/", "..", "$")) or "$" in path or (not own and not interpreter):
+        return None
+    return path
 
 
 def _values(text: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_a_program_finds_codabenchs_folders(stack: RunningStack, model: Model, t
         answers = [json.loads(line) for line in open("/app/input/res/predictions.jsonl")]
         print([(answer["item_id"], answer["outcome"], answer["output"]) for answer in answers])
         gold = open("/app/input/ref/gold.txt").read()
-        json.dump({"items": len(answers), "gold": gold, "other": 7}, open("/app/output/scores.json", "w"))
+        json.dump({"items": len(answers), "gold": gold, "$other.f1": 7}, open("/app/output/scores.json", "w"))
     """
     folder = environment(
         tmp_path,
@@ -83,10 +83,10 @@ def test_a_program_finds_codabenchs_folders(stack: RunningStack, model: Model, t
     done = evaluated(stack, model, folder)
     assert done.status is Status.COMPLETED
     assert done.metrics is not None
-    assert done.metrics["scores"] == {"items": 3.0, "gold": 0.25, "other": 7.0}
+    assert done.metrics["scores"] == {"items": 3.0, "gold": 0.25, "$other.f1": 7.0}
     assert done.metrics["overall_score"] == 3.0
     assert done.metrics["accuracy"] is None
-    assert done.metrics["columns"] == {"unmatched": ["other"], "missing": ["absent"]}
+    assert done.metrics["columns"] == {"unmatched": ["$other.f1"], "missing": ["absent"]}
     said = log(stack, done)
     for line in (
         "Scoring program: python3 score.py /app/input /app/output",
@@ -96,7 +96,7 @@ def test_a_program_finds_codabenchs_folders(stack: RunningStack, model: Model, t
         "stdout: /app/program ['/app/input', '/app/output']",
         "stderr: it speaks on standard error",
         "stdout: " + str([(f"q{n}", "scored", "I don't know.") for n in (1, 2, 3)]),
-        "Scoring program: no column of the leaderboard shows 'other'; kept in the scores",
+        "Scoring program: no column of the leaderboard shows '$other.f1'; kept in the scores",
         "Scoring program: it gives no 'absent', for which the leaderboard has a column",
     ):
         assert line in said
@@ -246,17 +246,23 @@ def test_each_wrong_program_says_what_is_wrong(stack: RunningStack, model: Model
     }
 
 
-def test_a_wrong_dataset_is_left_and_told(stack: RunningStack, model: Model, tmp_path: Path) -> None:
+def test_what_cannot_take_the_place_of_assays_files_is_left_and_told(
+    stack: RunningStack, model: Model, tmp_path: Path
+) -> None:
     program = """
         open("/app/output/scores.json", "w").write('{"a": 1}')
         open("/app/output/dataset.jsonl", "w").write('{"prompt": "a"}')
+        open("/app/output/detailed_results.html", "w").truncate(65 * 1024**2)
     """
     done = evaluated(stack, model, environment(tmp_path, "wrong-dataset", program))
     assert stack.lines(done, "dataset.jsonl") == []
+    said = log(stack, done)
     assert (
         "Scoring program: its dataset.jsonl is not used, Assay's own is there instead: "
         "line 1 must be an object with a list of messages"
-    ) in log(stack, done)
+    ) in said
+    assert "Scoring program: its detailed_results.html is not used" in " ".join(said)
+    assert b"Evaluation report" in stack.file(done, "detailed_results.html")
 
 
 def test_a_cancelled_evaluations_program_is_stopped(stack: RunningStack, model: Model, tmp_path: Path) -> None:

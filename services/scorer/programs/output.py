@@ -1,6 +1,7 @@
 """What a program has written becomes `scoring_output.zip`, and two of its files may stand for Assay's own."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,9 @@ from shared.archives import ArchiveWriter
 from shared.jsontexts import to_json
 
 MAX_FILES = 10_000
+MAX_REPORT = 64 * 1024**2
+"""Bytes: a browser is slow with more, and Assay's own report ends before."""
+
 REPORT, DATASET = "detailed_results.html", "dataset.jsonl"
 _LOGS = ("stdout.txt", "stderr.txt")
 _MAX_LINE = 4 * 1024**2
@@ -21,6 +25,9 @@ _MAX_LINE = 4 * 1024**2
 def taken(folder: Path, size: int) -> dict[str, Output]:
     """The files in the program's output folder by name. Raises `ProgramFailed` where there is anything else. Blocks."""
     found, refused = collect(folder, files=MAX_FILES, size=size)
+    for one in found:
+        if not os.access(one.path, os.R_OK):
+            os.chmod(one.path, 0o600)  # the program may have shut it, and nobody else is at it any more
     refused += [f"{one.name}: it has a backslash in its name" for one in found if "\\" in one.name]
     if refused:
         more = f", and {len(refused) - 3} more" if len(refused) > 3 else ""
@@ -52,11 +59,12 @@ def _add(archive: ArchiveWriter, name: str, output: Output) -> None:
         shutil.copyfileobj(source, target)
 
 
-def report_in(written: Mapping[str, Output]) -> str | None:
+def report_in(written: Mapping[str, Output]) -> Output | None:
     """The page with details: `detailed_results.html`, else the first HTML file at the top, as Codabench has it."""
     if REPORT in written:
-        return REPORT
-    return next((name for name in sorted(written) if name.endswith(".html") and "/" not in name), None)
+        return written[REPORT]
+    pages = [name for name in sorted(written) if name.endswith(".html") and "/" not in name]
+    return written[pages[0]] if pages else None
 
 
 def check_dataset(output: Output) -> str | None:

@@ -13,7 +13,7 @@ from services.scorer.programs.command import INPUT, OUTPUT, PROGRAM, SHARED, com
 from services.scorer.programs.layout import Layout
 from services.scorer.programs.log import ProgramLog
 from services.scorer.programs.scores import Matched, ProgramFailed, match_columns, read_scores
-from services.scorer.sandbox import Finished, Limits, Mount, Sandbox, remove
+from services.scorer.sandbox import Finished, Limits, Mount, Output, Sandbox, remove
 from shared import subjects
 from shared.contracts import Note, Step
 from shared.manifest import Column, ProgramScoring
@@ -160,9 +160,11 @@ class Programs:
         for warning in warnings(matched):
             await self._note(step, warning, "warning")
         report, dataset = output.report_in(written), written.get(output.DATASET)
+        if report is not None and report.size > output.MAX_REPORT:
+            await self._leave(step, report, f"it is larger than {output.MAX_REPORT:,} bytes")
+            report = None
         if dataset is not None and (problem := await asyncio.to_thread(output.check_dataset, dataset)):
-            message = f"Scoring program: its {output.DATASET} is not used, Assay's own is there instead: {problem}"
-            await self._note(step, message, "warning")
+            await self._leave(step, dataset, problem)
             dataset = None
         archive = layout.input.parent / "scoring_output.zip"
         await asyncio.to_thread(output.pack, archive, written, scores, log.paths)
@@ -170,8 +172,12 @@ class Programs:
         await self._objects.put_file(key, archive, "application/zip")
         return {
             "metrics": with_program(metrics, scores, matched),
-            "output": {"key": key, "report": report, "dataset": None if dataset is None else dataset.name},
+            "output": {"key": key, "report": report and report.name, "dataset": dataset and dataset.name},
         }
+
+    async def _leave(self, step: Step, file: Output, problem: str) -> None:
+        message = f"Scoring program: its {file.name} is not used, Assay's own is there instead: {problem}"
+        await self._note(step, message, "warning")
 
     async def _note(self, step: Step, message: str, level: Any = "info") -> None:
         await self._say(Note(evaluation=step.evaluation, level=level, message=message))

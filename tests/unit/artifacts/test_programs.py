@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from services.artifacts.bundles import Limits, read_bundle
-from services.artifacts.programs import Program, read_metadata
+from services.artifacts.programs import Program, read_metadata, script_of
 from shared.errors import Invalid
 from tests.unit.artifacts.bundles import ITEMS, Entry, error, errors, manifest, phase, write_zip
 
@@ -35,7 +36,11 @@ def packed(*entries: Entry) -> bytes:
     return whole.getvalue()
 
 
-FOLDERS: tuple[Entry, ...] = (("scoring_program/metadata.yaml", METADATA), ("reference_data/gold.txt", b"1"))
+FOLDERS: tuple[Entry, ...] = (
+    ("scoring_program/metadata.yaml", METADATA),
+    ("scoring_program/score.py", b""),
+    ("reference_data/gold.txt", b"1"),
+)
 
 
 def refused(tmp_path: Path, scoring: dict[str, Any], *entries: Entry, **changes: Any) -> str:
@@ -170,3 +175,33 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "metadata").write_bytes(b"command: \xff")
     with pytest.raises(ValueError, match="is not UTF-8: byte at position 10"):
         read_metadata(tmp_path / "metadata")
+
+
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [
+        ("python3 -u score.py /app/input", "score.py"),
+        ("python $program/lib/../score.py $input", "score.py"),
+        ("bash ./run.sh", "run.sh"),
+        ("/app/program/evaluate", "evaluate"),
+        ("${ingestion_program}/a b", "a"),
+        ("python3 -m score", None),
+        ("python3 -c 'print(1)'", None),
+        ("python3 /opt/score.py", None),
+        ("python3 $other/score.py", None),
+        ("python3", None),
+        ("score", None),
+        ("python3 ../score.py", None),
+    ],
+)
+def test_what_a_command_runs(command: str, script: str | None) -> None:
+    assert script_of(shlex.split(command)) == script
+
+
+def test_a_command_that_runs_what_is_not_there(tmp_path: Path) -> None:
+    scoring = {"program": "scoring_program"}
+    entries = [("scoring_program/metadata.yaml", METADATA), ("scoring_program/scores.py", b"")]
+    assert refused(tmp_path, scoring, *entries) == (
+        "scoring_program/metadata.yaml: command runs 'score.py', which is not there; did you mean 'scores.py'? "
+        "The program's files are metadata.yaml, scores.py"
+    )
