@@ -41,7 +41,7 @@ class BadRow:
 
 def unit(path: Path) -> str:
     """What `line` of this file's rows counts."""
-    return "row" if path.suffix == ".parquet" else "line"
+    return "row" if path.suffix in (".parquet", ".json") else "line"
 
 
 def read_rows(path: Path, max_line_bytes: int) -> Iterator[Row | BadRow]:

@@ -6,10 +6,11 @@ A guess is made only where one answer is left, and is always told.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from services.artifacts.importers.report import Report
-from services.artifacts.importers.source import wrong_option
+from services.artifacts.importers.source import wrong_file, wrong_option
 from services.artifacts.rows import Row, choices_of
 from shared.explain import near
 from shared.imports import TableFields
@@ -52,6 +53,17 @@ class Seen:
                 self.lists.add(name)
             if value not in (None, ""):
                 self.numbers[name] = self.numbers.get(name, True) and is_number(value)
+
+
+def check_header(path: Path, name: str, columns: Iterable[str]) -> None:
+    """Raise `Invalid` where a CSV file seems to have none: its first line, of numbers alone, would be lost as a row."""
+    names = list(columns)
+    # What numbers its columns from 0 or 1 has a header: pandas writes such ones.
+    counted = any(names == [str(start + n) for n in range(len(names))] for start in (0, 1))
+    if path.suffix in (".csv", ".tsv") and names and not counted and all(is_number(column) for column in names):
+        raise wrong_file(
+            name, "line 1: is all numbers, as if it were a row already; the first line must name the columns", 1
+        )
 
 
 def is_number(value: Any) -> bool:

@@ -70,8 +70,8 @@ def files_in(folder: Path) -> dict[str, Path]:
 
 
 def rows_of(path: Path, name: str, limits: Limits, problems: Problems) -> Iterator[Row]:
-    """Rows of a data file (JSONL, CSV, TSV, Parquet, or JSON: an array of objects, or an object with one). Bad ones become problems of
-    the file `name`; with more than a few, `Invalid` is raised."""
+    """Rows of a data file (JSONL, CSV, TSV, Parquet, or JSON: an array of objects, an object with one, or an object of objects, whose keys
+    are then the column `id`). Bad ones become problems of the file `name`; with more than a few, `Invalid` is raised."""
     rows = _rows_of_json(path) if path.suffix == ".json" else read_rows(path, limits.max_line_bytes)
     for row in rows:
         if isinstance(row, Row):
@@ -83,7 +83,7 @@ def rows_of(path: Path, name: str, limits: Limits, problems: Problems) -> Iterat
 
 
 def _rows_of_json(path: Path) -> Iterator[Row | BadRow]:
-    """`line` counts the array's elements from 1."""
+    """`line` counts the objects from 1."""
     if path.stat().st_size > _MAX_JSON_BYTES:
         yield BadRow(None, f"is larger than {_MAX_JSON_BYTES:,} bytes; write it as JSONL, an object a line")
         return
@@ -103,14 +103,19 @@ def _rows_of_json(path: Path) -> Iterator[Row | BadRow]:
 def _objects(document: Any) -> list[Any]:
     if isinstance(document, dict):
         lists = [value for value in document.values() if isinstance(value, list) and value]
-        document = lists[0] if len(lists) == 1 else [None]
+        if len(lists) == 1:
+            return lists[0]
+        if document and all(isinstance(value, dict) for value in document.values()):
+            return [{"id": key, **value} for key, value in document.items()]
+        return [None]
     return document if isinstance(document, list) else [None]
 
 
 def _row(number: int, values: Any) -> Row | BadRow:
     if not isinstance(values, dict):
         return BadRow(
-            number, "is not an object; the file must be an array of objects, or an object with one such array"
+            number,
+            'is not an object; the file must be an array of objects, such as [{"input": "...", "target": "..."}]',
         )
     try:
         return Row(number, plain(values))

@@ -33,11 +33,13 @@ def convert(source: Path, options: TableImport, out: Path, limits: Limits) -> Re
     problems = Problems()
     seen = Seen()
     for name, path in phases.values():
-        before = seen.rows
+        of_file = Seen()
         for row in rows_of(path, name, limits, problems):
+            of_file.add(row)
             seen.add(row)
-        if seen.rows == before and not problems.errors:
+        if not of_file.rows and not problems.errors:
             problems.add([name], "has no rows")
+        columns.check_header(path, name, of_file.columns)
     problems.raise_any()
     needs_target = options.scoring is None or options.scoring.needs_target
     scorer = None if options.scoring is None else options.scoring.scorer

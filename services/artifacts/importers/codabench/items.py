@@ -29,6 +29,9 @@ _ROW = "input"
 
 _ADD_A_FILE = f"Add a file to the bundle with a row for each test case ({', '.join(TABLES)}) and give its path"
 
+_LINES = (".txt", ".text")
+"""The one text file there is has an item a line with these endings; with another where the request names it."""
+
 _IGNORED = ("readme", "license", "metadata", ".gitkeep")
 
 
@@ -72,9 +75,7 @@ def find_items(
             "items", f"is needed: task {task} has no input_data, so there is nothing to put to a model. {_ADD_A_FILE}"
         )
     files = _files(place)
-    tables = {name: path for name, path in files.items() if path.suffix in SUFFIXES}
-    arrays = {name: path for name, path in files.items() if path.suffix == ".json" and _is_array(path)}
-    tables |= arrays if not tables and len(arrays) == 1 else {}
+    tables = _tables(files)
     if len(tables) > 1:
         there = ", ".join(list(tables)[:20])
         raise wrong_option(
@@ -83,13 +84,16 @@ def find_items(
     if tables:
         name, path = next(iter(tables.items()))
         return _from_table(path, name, options, out, limits, report)
+    there = ", ".join(list(files)[:20]) or place.label
     if not files or not all(_is_text(path, limits) for path in files.values()):
-        there = ", ".join(list(files)[:20]) or place.label
         raise wrong_option("items", f"is needed: nothing in {there} (task {task}) can be put to a model. {_ADD_A_FILE}")
     if len({path.suffix for path in files.values()}) > 1:
-        there = ", ".join(list(files)[:20])
         raise wrong_option(
             "items", f"is needed: task {task} has files of several kinds ({there}); which one has the test cases?"
+        )
+    if len(files) == 1 and place.path.is_dir() and not there.endswith(_LINES):
+        raise wrong_option(
+            "items", f"is needed: nothing says what in {there} (task {task}) is a test case. {_ADD_A_FILE}"
         )
     for field in ("id", "input", "target"):
         if getattr(options.fields, field) is not None:
@@ -97,6 +101,15 @@ def find_items(
     if len(files) == 1:
         return _from_lines(*next(iter(files.items())), out, report)
     return _from_files(files, place.label, out, report)
+
+
+def _tables(files: dict[str, Path]) -> dict[str, Path]:
+    """Those with an item a row. Several JSON files are an item each, unless one of them is an array."""
+    tables = {name: path for name, path in files.items() if path.suffix in SUFFIXES}
+    jsons = {name: path for name, path in files.items() if path.suffix == ".json"}
+    if tables or not jsons:
+        return tables
+    return jsons if len(files) == 1 else {name: path for name, path in jsons.items() if _is_array(path)}
 
 
 def _named(items: str, places: Sequence[Place], task: int) -> Place:
@@ -132,6 +145,7 @@ def _from_table(path: Path, name: str, options: CodabenchImport, out: Path, limi
     for row in rows_of(path, name, limits, problems):
         seen.add(row)
     problems.raise_any()
+    columns.check_header(path, name, seen.columns)
     if not seen.rows:
         raise wrong_file(name, "has no rows")
     fields = columns.chosen(

@@ -262,6 +262,19 @@ def test_one_json_array_is_a_table(tmp_path: Path) -> None:
     assert [item["input"] for item in items[0]] == ["one", "two"]
 
 
+def test_an_object_of_objects_is_a_table(tmp_path: Path) -> None:
+    text = json.dumps({"q7": {"question": "one"}, "q8": {"question": "two"}})
+    files = bundle(dev__input__questions_DOT_jsonl=None, dev__input__q_DOT_json=text)
+    _, items, _, _ = imported(tmp_path, files)
+    assert [(item["item_id"], item["input"]) for item in items[0]] == [("q7", "one"), ("q8", "two")]
+
+
+def test_any_text_file_that_is_named_has_an_item_a_line(tmp_path: Path) -> None:
+    files = bundle(dev__input__iris_DOT_data="1.4 0.2\n", dev__input__iris_DOT_info="about")
+    _, items, _, _ = imported(tmp_path, files, items="iris.data", prompt="Which iris? {{ input }}")
+    assert items[0][0]["messages"][0]["content"] == "Which iris? 1.4 0.2"
+
+
 def test_items_named_by_the_request(tmp_path: Path) -> None:
     described = competition(tasks=[task(0, input_data=None)], phases=[phase("Only", 0)])
     rows = '{"key": 7, "ask": "Why?", "gold": "so"}\n'
@@ -451,6 +464,26 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
         bundle(dev__input__questions_DOT_jsonl=None, dev__input__iris_DOT_data="1 2", dev__input__iris_DOT_info="3"),
         {},
         r"^import\.items: is needed: task 0 has files of several kinds \(dev/input/iris\.data, dev/input/iris\.info\)",
+    ),
+    "one file of which nothing is known": (
+        bundle(dev__input__questions_DOT_jsonl=None, dev__input__setup_DOT_yaml="a: 1\nb: 2\n"),
+        {},
+        r"^import\.items: is needed: nothing says what in dev/input/setup\.yaml \(task 0\) is a test case",
+    ),
+    "one JSON object": (
+        bundle(dev__input__questions_DOT_jsonl=None, dev__input__q_DOT_json='{"a": "one", "b": "two"}'),
+        {},
+        r"^dev/input/q\.json\.1: row 1: is not an object; the file must be an array of objects",
+    ),
+    "several arrays": (
+        bundle(dev__input__questions_DOT_jsonl=None, dev__input__a_DOT_json="[{}]", dev__input__b_DOT_json="[{}]"),
+        {},
+        r"^import\.items: is needed: task 0 has several tables \(dev/input/a\.json, dev/input/b\.json\)",
+    ),
+    "no header": (
+        bundle(dev__input__questions_DOT_jsonl=None, dev__input__x_DOT_csv="1.5,2.5\n3,4\n"),
+        {"prompt": "Which?"},
+        r"^dev/input/x\.csv\.1: line 1: is all numbers",
     ),
     "an id that is there twice": (
         bundle(dev__input__questions_DOT_jsonl=QUESTIONS + QUESTIONS), {}, r"^items/dev/input/questions\.jsonl\.3\.id: line 3: the id"

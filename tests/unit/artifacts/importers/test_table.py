@@ -120,6 +120,11 @@ def test_a_column_whose_name_is_no_name_in_a_template(tmp_path: Path) -> None:
     assert items[0]["messages"][0]["content"] == "Why?"
 
 
+def test_columns_that_are_numbered_are_a_header(tmp_path: Path) -> None:
+    _, (items,), _ = run(tmp_path, {"a.csv": "0,1\nWhy?,4\n"}, format="table", fields={"input": "0", "target": "1"})
+    assert (items[0]["messages"][0]["content"], items[0]["target"]) == ("Why?", "4")
+
+
 @pytest.mark.parametrize(
     ("targets", "scorer"),
     [
@@ -142,8 +147,9 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     "a bad line": ({"a.jsonl": JSONL + "{nope\n"}, {}, r"^a\.jsonl\.3: line 3: is not JSON"),
     "a bad row of CSV": ({"a.csv": "a,b\n1,2\n3\n"}, {}, r"^a\.csv\.3: line 3: has 1 cells; the header has 2"),
     "broken JSON": ({"a.json": '[{"question": 1},\n{]'}, {}, r"^a\.json: line 2, column 2: is not JSON"),
-    "JSON without rows": ({"a.json": '{"question": 1}'}, {}, r"^a\.json\.1: line 1: is not an object; the file must be an array"),
+    "JSON without rows": ({"a.json": '{"question": 1}'}, {}, r"^a\.json\.1: row 1: is not an object; the file must be an array"),
     "JSON of texts": ({"a.json": '["a"]'}, {}, r"^a\.json\.1: .*must be an array of objects"),
+    "no header": ({"a.csv": "1,2.5\n3,4\n"}, {}, r"^a\.csv\.1: line 1: is all numbers, as if it were a row already"),
     "no Parquet": ({"a.parquet": b"PAR1 no"}, {}, r"^a\.parquet: is not readable as Parquet"),
     "an unknown column": (
         {"a.jsonl": JSONL},
