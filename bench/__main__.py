@@ -16,7 +16,21 @@ from rich.text import Text
 
 from assay.errors import AssayError
 from assay.session import INTERRUPTED, console, explain
-from bench import adaptive, cost, fairness, fanout, hung, latency, machine, million, pages, results, scaling, throughput
+from bench import (
+    adaptive,
+    cost,
+    fairness,
+    fanout,
+    hung,
+    latency,
+    machine,
+    million,
+    pages,
+    results,
+    sandbox,
+    scaling,
+    throughput,
+)
 from bench.fixtures import Bench, running
 from bench.results import Section
 
@@ -48,6 +62,7 @@ BENCHMARKS = {
     "fanout": Benchmark(fanout.measure),
     "hung": Benchmark(hung.measure),
     "scaling": Benchmark(alone=scaling.measure, items=scaling.ITEMS),
+    "sandbox": Benchmark(alone=sandbox.measure, items=sandbox.ITEMS, quick_items=sandbox.QUICK_ITEMS),
     "pages": Benchmark(alone=pages.measure, items=pages.ITEMS, quick_items=pages.QUICK_ITEMS),
     "adaptive": Benchmark(alone=adaptive.measure, items=adaptive.ITEMS, quick_items=adaptive.QUICK_ITEMS, long=True),
     "million": Benchmark(alone=million.measure, items=million.ITEMS, quick_items=million.QUICK_ITEMS, long=True),
