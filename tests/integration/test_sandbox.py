@@ -196,3 +196,22 @@ async def test_a_folder_that_the_programs_user_cannot_read_is_no_riddle(sandbox:
             await running
     else:
         assert (await running).exit_code == 0
+
+
+async def test_closing_kills_what_runs(tmp_path: Path) -> None:
+    sandbox = Sandbox(bwrap())
+    started = asyncio.Event()
+    running = asyncio.create_task(
+        sandbox.run(
+            ["sh", "-c", "echo up; sleep 1000"],
+            mounts=[],
+            folder="/tmp",
+            environment={"MARK": "closed 7f3a"},
+            limits=LIMITS,
+            on_line=lambda *_: started.set(),
+        )
+    )
+    await started.wait()
+    sandbox.close()
+    assert (await running).stopped == "it was cancelled"
+    assert processes_with("closed 7f3a") == []

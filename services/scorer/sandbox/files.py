@@ -1,5 +1,6 @@
 """What a program leaves in its writable folders: anything, under any name. Nothing here follows a link."""
 
+import contextlib
 import os
 import stat
 import uuid
@@ -63,16 +64,15 @@ def filled(folder: Path, files: int) -> tuple[int, int]:
     while folders:
         inside, depth = folders.pop()
         try:
-            for entry in os.scandir(inside):
-                entries += 1
-                if entries > files or depth > DEEPEST:
-                    return files + 1, total
-                try:
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append((Path(entry.path), depth + 1))
-                except OSError:
-                    continue
+            with os.scandir(inside) as found:
+                for entry in found:
+                    entries += 1
+                    if entries > files or depth > DEEPEST:
+                        return files + 1, total
+                    with contextlib.suppress(OSError):
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append((Path(entry.path), depth + 1))
         except OSError:
             continue
     return entries, total

@@ -48,8 +48,10 @@ class Process:
         """The process of which the namespace's others all descend: they end with it."""
         self.root: str | None = None
         """The sandbox's root folder as this machine sees it."""
-        info, info_in = self._pipe()
-        mapped, mapped_in = self._pipe()
+        self._info, info_in = self._pipe()
+        mapped, self._mapped = self._pipe()
+        self._drops = drops
+        self._confined = bool(confinement)
         self._started, started_in = self._pipe()
         self._reached = False
         os.set_blocking(self._started, False)
@@ -87,8 +89,6 @@ class Process:
         self._close(*passed)
         self.ended = os.pidfd_open(self._process.pid)
         """Readable when it has ended."""
-        if confinement:
-            self._enter(info, mapped_in if drops else None)
 
     @property
     def streams(self) -> tuple[IO[bytes], IO[bytes]]:
@@ -96,25 +96,35 @@ class Process:
         assert self._process.stderr
         return self._process.stdout, self._process.stderr
 
-    def _enter(self, info: int, mapped: int | None) -> None:
-        """Learn the first process of the namespace, and give the namespace its two users."""
+    def enter(self) -> None:
+        """Learn the first process of the namespace, and give the namespace its two users. The program starts then, not before.
+
+        Raises:
+            NoSandbox: this machine does not allow it.
+        """
+        if not self._confined:
+            return
         told = b""
         while not told.rstrip().endswith(b"}"):
-            ready, _, _ = select.select([info], [], [], SETUP_S)
-            chunk = os.read(info, 4096) if ready else b""
+            ready, _, _ = select.select([self._info], [], [], SETUP_S)
+            chunk = os.read(self._info, 4096) if ready else b""
             if not chunk:
                 # It has said why on its standard error.
                 return
             told += chunk
         first = json.loads(told)["child-pid"]
-        with contextlib.suppress(OSError):
+        try:
             self._first, self._first_id = os.pidfd_open(first), first
-            self.root = f"/proc/{first}/root"
-            if mapped is not None:
+            if self._drops:
                 for kind in ("uid", "gid"):
                     with open(f"/proc/{first}/{kind}_map", "w") as file:
                         file.write(f"0 0 1\n{NOBODY} {NOBODY} 1\n")
-                os.write(mapped, b"1")
+                os.write(self._mapped, b"1")
+        except ProcessLookupError:
+            return
+        except OSError as error:
+            raise NoSandbox(f"the sandbox cannot be given its users: {error}") from error
+        self.root = f"/proc/{first}/root"
 
     def kill(self) -> None:
         """It and whatever it started, however that hides."""

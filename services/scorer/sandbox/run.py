@@ -51,6 +51,7 @@ class Run:
             NoSandbox: it could not be confined, and has not run.
         """
         try:
+            self._process.enter()
             stopped = self._until_ended()
         finally:
             self._process.kill()
@@ -72,7 +73,7 @@ class Run:
 
     def _until_ended(self) -> str | None:
         """Why it was stopped, or None."""
-        stopped, over = None, None
+        stopped, over, due = None, None, 0.0
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.ended, selectors.EVENT_READ)
             for name, stream in zip(self._lines, self._process.streams, strict=True):
@@ -89,8 +90,11 @@ class Run:
                     else:
                         selector.unregister(key.fd)
                         self._hear(key.data, b"")
-                if over is None and stopped is None and (stopped := self._too_much()):
-                    self._process.kill()
+                # Not after each piece of what it says: a look costs more than that.
+                if over is None and stopped is None and time.monotonic() >= due:
+                    due = time.monotonic() + TICK_S
+                    if stopped := self._logged_too_much() or self._too_much():
+                        self._process.kill()
                 if over is not None and time.monotonic() > over + DRAIN_S:
                     break
         return stopped or self._logged_too_much()

@@ -62,6 +62,8 @@ class Sandbox:
         self._drops = bubblewrap.drops_root()
         self.at_once = at_once or os.cpu_count() or 1
         self._threads = ThreadPoolExecutor(self.at_once, "sandbox")
+        self._cancelled: set[threading.Event] = set()
+        """Of each run that is not over."""
         self._tried = False
 
     @classmethod
@@ -122,6 +124,7 @@ class Sandbox:
             loop.call_soon_threadsafe(_each, on_line, stream, lines)
 
         cancelled = threading.Event()
+        self._cancelled.add(cancelled)
         job = self._threads.submit(self._run, command, mounts, folder, environment, limits, say, cancelled)
         running = asyncio.wrap_future(job)
         try:
@@ -132,6 +135,8 @@ class Sandbox:
                 with contextlib.suppress(Exception):
                     await running
             raise
+        finally:
+            self._cancelled.discard(cancelled)
 
     def _run(
         self,
@@ -185,7 +190,9 @@ class Sandbox:
                 raise ValueError(f"{mount.source} is to be read in the sandbox, and is not readable for all users")
 
     def close(self) -> None:
-        """Start nothing more. What runs ends with this process at the latest."""
+        """Start nothing more, and kill what runs."""
+        for cancelled in self._cancelled:
+            cancelled.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
