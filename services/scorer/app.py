@@ -50,7 +50,7 @@ async def build() -> FastStream:
     askers = Workers(settings.scorer_processes)
     sandbox = Sandbox.of(settings)
     ways = {
-        "process": Way(workers.score, at_once=4 * workers.count),
+        "process": Way(workers.score, at_once=2 * workers.count),
         "sandbox": Way(Code(sandbox).score, at_once=sandbox.at_once),
         "judge": Way(Judge(askers, publisher, large).score, at_once=4 * askers.count),
     }

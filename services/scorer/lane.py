@@ -1,6 +1,7 @@
 """A lane: predictions whose scoring takes its time, taken from a queue of their own.
 
-The broker keeps what waits: no more is asked for than is scored at once, so that a replica holds little and the others get their part.
+The broker keeps what waits: little more is asked for than is scored at once, so that the other replicas get their part. Of what was taken,
+evaluations have their turns by the time that they have had (see `slots`).
 What was taken is kept in progress until it is acknowledged; what a killed replica had taken comes again elsewhere.
 """
 
@@ -13,6 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from services.scorer.scorers import Score
+from services.scorer.slots import Slots
 from shared import subjects
 from shared.contracts import Prediction
 from shared.provision import SCORER_ACK_WAIT_S
@@ -21,6 +23,9 @@ from shared.service import end
 from shared.storage.mongo import Document
 
 logger = logging.getLogger("assay.scorer")
+
+HELD = 64
+"""Taken and not scored yet: enough for the answers of more than one evaluation to be among them, and little to hold."""
 
 STORING = 256
 """Scored and not stored yet, beyond which nothing new is taken."""
@@ -64,6 +69,7 @@ class Lane:
         self._to_document = to_document
         self._store = store
         self._under_way: dict[int, tuple[str, asyncio.Task[None]]] = {}  # position -> acknowledgement subject
+        self._slots = Slots(way.at_once)
         self._scoring = 0
         self._alive: asyncio.Task[None] | None = None
         self._puller = Puller(
@@ -71,7 +77,7 @@ class Lane:
             subjects.PREDICTIONS,
             subjects.scorer_consumer(name),
             self._take,
-            batch=way.at_once,
+            batch=max(HELD, way.at_once),
             held=lambda: max(self._scoring, len(self._under_way) - STORING),
         )
 
@@ -100,7 +106,8 @@ class Lane:
     async def _see_to(self, position: int, message: Msg) -> None:
         try:
             try:
-                document = await self._to_document(self, message)
+                async with self._slots.slot(subjects.evaluation_in(message.subject) or ""):
+                    document = await self._to_document(self, message)
             finally:
                 self._scoring -= 1
                 await self._puller.ask()

@@ -157,6 +157,9 @@ def test_a_killed_scorer_loses_nothing_of_what_it_had_begun(running: RunningStac
     (quick,) = running.evaluate("math", [model])
     (slow, quick) = running.wait([slow, quick])
     assert metrics_of(quick)["overall_score"] == 0.75
+    assert quick.finished_at
+    assert slow.finished_at
+    assert quick.finished_at < slow.finished_at
     metrics = metrics_of(slow)
     assert (metrics["scored"], metrics["correct"], metrics["overall_score"]) == (8, 1, 1 / 8)
     rows = running.rows(slow)

@@ -123,7 +123,10 @@ class Gate:
                 await asyncio.sleep(0.02)
 
 
-async def test_slow_ones_hold_up_nothing_and_no_more_are_taken_than_are_scored(scene: Scene) -> None:
+async def test_slow_ones_hold_up_nothing_and_few_are_taken_beforehand(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "HELD", 5)
     gate = Gate()
     await scene.scorer(gate.score, at_once=3)
     await scene.predict(10)
@@ -131,7 +134,7 @@ async def test_slow_ones_hold_up_nothing_and_no_more_are_taken_than_are_scored(s
     await scene.predict(20, FAST, first=100)
     assert [row["index"] for row in await scene.results(20)] == list(range(100, 120))
     info = await scene.consumer()
-    assert (info.num_ack_pending, info.num_pending, gate.begun) == (3, 7, 3)
+    assert (info.num_ack_pending, info.num_pending, gate.begun) == (5, 5, 3)
     gate.open.set()
     rows = await scene.results(30)
     assert [(row["scores"], row["detail"], row["correct"]) for row in rows[:10]] == [
@@ -139,6 +142,31 @@ async def test_slow_ones_hold_up_nothing_and_no_more_are_taken_than_are_scored(s
     ] * 10
     await scene.until_empty()
     assert gate.begun == 10
+
+
+async def test_an_evaluation_that_had_much_time_lets_others_go_first(scene: Scene) -> None:
+    gate, order = Gate(), []
+
+    async def score(prediction: Prediction) -> Score:
+        if prediction.item_id == "0":
+            await gate.score(prediction)
+        order.append((prediction.evaluation, prediction.index))
+        return Score("yes", "yes", True, {})
+
+    await scene.scorer(score, at_once=1)
+    slow = scene.evaluation
+    await scene.predict(6)
+    await gate.wait(1)
+    scene.evaluation = f"e{uuid4().hex}"
+    await scene.predict(6, first=1)
+    async with asyncio.timeout(10):
+        while (await scene.consumer()).num_pending:
+            await asyncio.sleep(0.02)
+    gate.open.set()
+    await scene.results(6)
+    assert order[:7] == [(slow, 0), *((scene.evaluation, index) for index in range(1, 7))]
+    scene.evaluation = slow
+    assert len(await scene.results(6)) == 6
 
 
 async def test_what_is_under_way_is_not_delivered_again(scene: Scene) -> None:
