@@ -129,3 +129,18 @@ def test_where_nobody_judges_nobody_is_asked_for(visit: Visit, stack: RunningSta
     stack.push_sample_environment()
     page = visit().go("/environments/word-problems/evaluate")
     expect(page.get_by_label("Judge")).to_have_count(0)
+
+
+def test_a_model_that_is_added_on_the_way_may_judge(visit: Visit, stack: RunningStack, place: Place) -> None:
+    page = visit().go(f"{EVALUATE}?source=running")
+    page.locator("[data-add='']").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("second referee")
+    dialog.get_by_label("Address").fill(place.referee.base_url)
+    dialog.get_by_label("Its name at the endpoint").fill("referee")
+    dialog.get_by_role("button", name="Add model").click()
+    expect(dialog).to_be_hidden()
+    page.get_by_label("Judge").select_option(label="second referee")
+    added = next(model for model in stack.client.models.list() if model.name == "second referee")
+    expect(page.get_by_label("Judge")).to_have_value(added.id)
+    stack.client.models.delete(added.id)

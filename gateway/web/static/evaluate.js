@@ -137,12 +137,19 @@ function cardOf(model) {
   return card;
 }
 
+/** A model that the page came without may judge, too. */
+function offerAsJudge({ id, name }) {
+  const judge = form.elements.judge;
+  if (judge && ![...judge.options].some(({ value }) => value === id)) judge.add(new Option(visible(clip(name, 60)), id));
+}
+
 /** A model that was added here: first, chosen, and in a tab that shows it. */
 function added(model) {
   // The feed may have told of it already.
   cards().get(model.id)?.remove();
   const card = cardOf(model);
   list.prepend(card);
+  offerAsJudge(model);
   const box = card.querySelector("input");
   box.checked = true;
   const tabs = tabsOf(model);
@@ -160,6 +167,7 @@ function refreshed({ items }) {
   for (const model of items) {
     if (known.has(model.id)) show(known.get(model.id), model);
     else list.append(cardOf(model));
+    offerAsJudge(model);
   }
   countTabs();
   changed();

@@ -228,6 +228,13 @@ def test_an_evaluation_is_followed_to_its_scores() -> None:
     )
 
 
+def test_a_judge_is_named_like_a_model() -> None:
+    gateway = started(evaluation(status="queued"))
+    result = run(gateway, "eval", "sums", "--model", "alpha", "--judge", "beta", "--no-watch")
+    assert result.exit_code == 0, result.output
+    assert gateway.body("POST /evaluations")["judge"] == "m2"
+
+
 def test_json_leaves_stdout_to_one_document() -> None:
     gateway = started(evaluation(status="queued")).on("GET /evaluations/e1", evaluation())
     with event_server(LOG, Socket(stay=True)) as server:
