@@ -19,8 +19,10 @@ from assay.render import NONE, duration, facts, moment, plain, short, table
 from assay.session import FAILED, Json, Session, explain, session
 from assay.starters import STARTERS
 from shared.api import Environment, Imported, InWords
-from shared.errors import Problem, from_validation
+from shared.errors import FieldError, Problem
+from shared.explain import explained
 from shared.imports import FORMATS
+from shared.manifest import Manifest
 from shared.phases import state_of
 
 app = typer.Typer(no_args_is_help=True, help="Environments: what models are evaluated on.", rich_markup_mode=None)
@@ -127,7 +129,8 @@ def new(
     try:
         files = new_environment(folder, scorer, named, called, schema)
     except ValidationError as error:
-        raise InvalidInput("the environment cannot be called so", from_validation(error.errors())) from None
+        wrong = explained(error, {"slug": named, "title": called}, Manifest.model_json_schema())
+        raise InvalidInput("it cannot be called so", [FieldError(loc=[*loc], msg=msg) for loc, msg in wrong]) from None
     if found.json:
         found.document({"slug": named, "folder": folder, "files": files})
         return

@@ -263,10 +263,12 @@ async def get_bundle(slug: str, parts: PartsOf) -> Response:
 async def list_items(
     slug: str, parts: PartsOf, role: CurrentRole, phase: Phase = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[Item]:
-    """In the data's order. `target` is null for a viewer; where the phase hides its targets only admins get it and `metadata`."""
+    """In the data's order. `target` is null for a viewer; where the phase hides its targets only admins get it and
+    `metadata`, which has all other columns: for a viewer without those that the scorer reads."""
     environment = await find_environment(parts.database, slug)
     found = phase_of(environment, phase)
     open_to = sees_targets(role, found)
+    shows = open_to and role >= Role.RUNNER
     query: dict[str, Any] = {"environment": environment["_id"], "phase": found["name"]}
     if cursor is not None:
         (after,) = decode(cursor, int)
@@ -279,8 +281,9 @@ async def list_items(
             index=row["index"],
             input=row["input"],
             messages=row["messages"],
-            target=row["target"] if role >= Role.RUNNER and open_to else None,
-            metadata=(row.get("metadata") or {}) if open_to else {},
+            target=row["target"] if shows else None,
+            # What the scorer needs of an item may tell its answer: other gold answers, unit tests.
+            metadata={**(row.get("metadata") or {}), **(row.get("hints") or {} if shows else {})} if open_to else {},
         )
         for row in page
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from gateway.boards import find_best
 from gateway.lookups import find_environment
@@ -59,6 +60,19 @@ async def test_environments_are_listed_by_their_latest_version(gateway: RunningG
     assert latest["columns"][0]["key"] == "overall_score"
     assert good(await gateway.http.get("/v1/environments/sums@0a"))["version"] == "0a"
     assert "sums@ff" in problem(await gateway.http.get("/v1/environments/sums@ff"), 404)["detail"]
+
+
+async def test_a_viewer_sees_no_column_that_may_tell_an_answer(stores: Settings) -> None:
+    async with RunningGateway(stores, api_keys=SecretStr("viewer:look,runner:run")) as gateway:
+        await gateway.add_environment()
+        await gateway.database["items"].update_many({}, {"$set": {"hints": {"others": ["one"]}}})
+        seen = {}
+        for key in ("look", "run"):
+            headers = {"Authorization": f"Bearer {key}"}
+            page = good(await gateway.http.get("/v1/environments/sums/items?limit=1", headers=headers))
+            seen[key] = page["items"][0]
+    assert (seen["look"]["target"], seen["look"]["metadata"]) == (None, {"level": 0})
+    assert (seen["run"]["target"], seen["run"]["metadata"]) == ("1", {"level": 0, "others": ["one"]})
 
 
 async def test_tags_all_must_match_exactly_and_in_the_latest_version(gateway: RunningGateway) -> None:

@@ -72,8 +72,8 @@ def test_name_title_and_json(tmp_path: Path) -> None:
         (["full"], "is there already and not empty"),
         (["full/file"], "is there already and not empty"),
         (["x", "--scorer", "exact"], "there is no scorer 'exact' to start with; there are numeric, exact_match"),
-        (["x", "--slug", "Not A Slug"], "slug: String should match pattern"),
-        (["x", "--title", "t" * 201], "title: String should have at most 200 characters"),
+        (["x", "--slug", "Not A Slug"], "slug: must be 1 to 63 lower-case letters"),
+        (["x", "--title", "t" * 201], "title: must have at most 200 characters"),
     ],
 )
 def test_a_mistake_is_one_message_and_leaves_nothing(tmp_path: Path, arguments: list[str], said: str) -> None:
