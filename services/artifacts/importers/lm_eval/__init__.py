@@ -18,7 +18,7 @@ _TYPES = ("generate_until", "multiple_choice")
 
 
 def convert(source: Path, options: LmEvalImport, out: Path, limits: Limits) -> Report:
-    """The prompt of each document is rendered here; the whole document is kept as the item's metadata `doc`."""
+    """The prompt of each document is rendered here; the rest of it is kept as the item's metadata `doc`."""
     files = files_in(source)
     report = Report()
     name, task, unknown = read_task(files, options, limits)

@@ -7,6 +7,8 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from jinja2 import Environment, TemplateSyntaxError, meta
+
 from services.artifacts.bundles import Limits
 from services.artifacts.importers import choices as multiple
 from services.artifacts.importers.datafiles import Files, first_rows, refuse_row, rows
@@ -54,6 +56,7 @@ class Documents:
         self.chooses = task.output_type == "multiple_choice"
         self.referenced = False
         self._values: dict[str, _Value] = {}
+        self._telling = _columns_in(task.doc_to_target) | _columns_in(task.doc_to_choice)
         # Where the right choice is always the first one, or the last, letters would give it away.
         self._reorders = str(task.doc_to_target).strip().isdecimal()
         if self.chooses and task.doc_to_choice is None:
@@ -99,7 +102,7 @@ class Documents:
         if text is None or target is None:
             return None
         try:
-            item: dict[str, Any] = {"doc": row.values, "input": scalar_text(text)}
+            item: dict[str, Any] = {"input": scalar_text(text)}
         except ValueError as error:
             refuse_row(self.problems, file, row, None, f"doc_to_text {error}")
             return None
@@ -111,6 +114,8 @@ class Documents:
         if made is None:
             return None
         item |= made
+        # A column that the gold answer is made of would tell it to those who may not see it.
+        item["doc"] = {name: value for name, value in row.values.items() if name not in self._telling}
         if self.task.gen_prefix:
             self._report.note("gen_prefix ends the user's message; in a chat of the harness the answer begins with it.")
             item["input"] += f"{self.task.target_delimiter}{self._read(file, row, 'gen_prefix')}"
@@ -172,6 +177,16 @@ class Documents:
         if value is None:
             refuse_row(self.problems, file, row, self._values[key].column, f"{key} gives nothing")
         return value
+
+
+def _columns_in(value: Any) -> set[str]:
+    """The columns that a key of the task may read: the one that it names, or those in its template."""
+    if not isinstance(value, str):
+        return set()
+    try:
+        return {value} | meta.find_undeclared_variables(Environment(autoescape=True).parse(value))
+    except (TemplateSyntaxError, RecursionError):  # told where it is rendered
+        return {value}
 
 
 def _index(target: Any, choices: list[str]) -> int | None:

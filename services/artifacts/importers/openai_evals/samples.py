@@ -55,7 +55,8 @@ class Samples:
         for name, row in rows(self._files, [self._entry.samples], self._limits, self._problems):
             chat, ideals = self._read(name, row, "input", self._chat), self._read(name, row, "ideal", self._ideals)
             if chat is not None and ideals is not None:
-                yield {**row.values, "chat": chat, "target": ideals[0], "references": ideals[1:]}
+                others = {key: value for key, value in row.values.items() if key != "ideal"}
+                yield {**others, "chat": chat, "target": ideals[0], "references": ideals[1:]}
 
     def _read(self, name: str, row: Row, column: str, read: Callable[[Any], T]) -> T | None:
         if row.values.get(column) is None:

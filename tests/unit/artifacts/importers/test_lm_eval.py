@@ -102,7 +102,7 @@ def test_a_task_that_generates(tmp_path: Path) -> None:
     assert found.column("messages")[0] == [
         {"role": "user", "content": "Question: How many legs has a spider?\nAnswer:"}
     ]
-    assert found.column("metadata")[1] == {"doc": DOCS[1]}
+    assert found.column("metadata")[1] == {"doc": {"question": DOCS[1]["question"]}}
     assert found.report.comparable
     assert found.report.dropped == {"filters": 1}
     assert "The filter loose is left out; scores are by the filter strict." in found.report.notes
@@ -290,10 +290,23 @@ def test_examples_are_of_no_split_that_is_evaluated(tmp_path: Path) -> None:
     assert one.report.dropped["few-shot examples"] == 1
 
 
+def test_no_column_tells_the_answer(tmp_path: Path) -> None:
+    for at, (key, value) in enumerate(
+        [("doc_to_target", "answer"), ("doc_to_target", "{% if answer %}{{ answer }}{% endif %}")]
+    ):
+        found = run(tmp_path / str(at), numbers(**{key: value}))
+        assert [item["metadata"]["doc"] for item in found.items] == [{"question": doc["question"]} for doc in DOCS]
+    picked = run(tmp_path / "pick", {"pick.yaml": PICK, "test.json": PICKED})
+    assert picked.items[0]["metadata"] == {"doc": {"question": "Which is a fruit?"}}
+    deep = "[" * 50_000 + "]" * 50_000
+    nested = run(tmp_path / "deep", numbers() | {EVAL: [{"question": "?", "answer": deep}]})
+    assert nested.items[0]["target"] == deep
+
+
 def test_a_subset_has_a_folder_of_its_own(tmp_path: Path) -> None:
     files = numbers(dataset_path="x/y", dataset_name="big", dataset_kwargs=None)
     files |= {"small/test.jsonl": SHOTS, "big/test.jsonl": DOCS}
-    assert run(tmp_path, files).column("metadata") == [{"doc": doc} for doc in DOCS]
+    assert run(tmp_path, files).column("target") == [doc["answer"] for doc in DOCS]
 
 
 def test_both_splits_are_phases_and_the_harness_s_comes_first(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_an_eval_of_the_registry(tmp_path: Path) -> None:
         ("Paris", []),
         ("Lima", ["Ciudad"]),
     ]
+    assert found.column("metadata") == [{"level": 1}, {}]
     assert found.manifest["generation"] == {"temperature": 0.0}
     assert (found.report.comparable, found.report.notes) == (True, [])
     scoring = found.bundle.manifest.scoring
