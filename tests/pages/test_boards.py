@@ -43,7 +43,10 @@ def contest(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> li
     """Two completed evaluations, of which none is on the leaderboard yet."""
     folder = tmp_path_factory.mktemp("contest")
     rows = [{"question": f"Which number is {n}?", "answer": str(n)} for n in range(20)]
-    (folder / "environment.yaml").write_text(MANIFEST)
+    more = [
+        f"  - {{name: extra {n}, data: rows.jsonl, fields: {{input: question, target: answer}}}}\n" for n in range(5)
+    ]
+    (folder / "environment.yaml").write_text(MANIFEST + "".join(more))
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     stack.client.environments.push(folder)
     models = [stack.add_model(f"contestant-{n}", model="sample-95") for n in (1, 2)]
@@ -87,9 +90,18 @@ def test_evaluations_are_put_on_it_and_taken_off(visit: Visit, stack: RunningSta
     assert "secret" not in row
 
 
+def test_of_many_phases_one_is_chosen_from_a_list(visit: Visit, contest: list[Evaluation]) -> None:
+    page = visit(script=False).go("/environments/contest/leaderboard")
+    page.get_by_label("Phase", exact=True).select_option("extra 3")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**/leaderboard?phase=extra+3")
+    expect(page.get_by_label("Phase", exact=True)).to_have_value("extra 3")
+    expect(page.get_by_text("No completed evaluation of this phase yet")).to_be_visible()
+
+
 def test_phases_say_what_they_allow(visit: Visit, contest: list[Evaluation]) -> None:
     page = visit(script=False).go("/environments/contest/phases")
-    main, early, late = page.locator(".phase").all()
+    main, early, late, *_ = page.locator(".phase").all()
     for text in (
         r"open, closes in [0-9,]+ days",
         "at most 3, at most 1 a day",
