@@ -126,7 +126,11 @@ def scores(evaluations: Iterable[Evaluation], title: str | None = None) -> Table
         columns[">Score"] = [number(found.get("overall_score"), 4) for found in metrics]
     columns[">Accuracy"] = [percent(found.get("accuracy")) for found in metrics]
     columns[">95% CI"] = [interval(found.get("accuracy_ci95")) for found in metrics]
-    columns[">Correct"] = [f"{m['correct']}/{m['called']}" if "called" in m else NONE for m in metrics]
+    # Where a scoring program alone knows what is right, no answer is correct by itself.
+    counted = ["called" in m and not ("columns" in m and m.get("exact_match") is None) for m in metrics]
+    columns[">Correct"] = [
+        f"{m['correct']}/{m['called']}" if counts else NONE for m, counts in zip(metrics, counted, strict=True)
+    ]
     for name, key in ((">Answered", "answer_rate"), (">Coverage", "coverage")):
         if any(found.get(key) not in (None, 1) for found in metrics):
             columns[name] = [percent(found.get(key)) for found in metrics]

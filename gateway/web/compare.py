@@ -17,6 +17,7 @@ from gateway.lookups import find_environment
 from gateway.paging import Cursor, decode, encode
 from gateway.parts import Parts, PartsOf
 from gateway.web.render import page
+from gateway.web.scores import makes_no_claims
 from gateway.web.side_by_side import Axis, axis_of, metric_rows, setting_rows
 from shared.errors import Invalid, NotFound, Problem
 from shared.manifest import Manifest
@@ -72,6 +73,7 @@ async def show_compare(
         metrics=metric_rows(chosen, columns),
         settings=differing_settings,
         same_settings=same_settings,
+        claims=not any(makes_no_claims(one["metrics"] or {}) for one in chosen),
         counts=counts,
         segments=segments_of(counts),
         items=items,

@@ -191,6 +191,19 @@ def test_the_list_of_cases_has_a_scorer_of_its_own(stack: RunningStack, model: M
     assert [line["metadata"]["item_id"] for line in stack.lines(done, "dataset.jsonl")] == ["b"]
 
 
+def test_evaluations_that_claim_nothing_of_items_are_compared_by_their_scores(
+    stack: RunningStack, model: Model, tmp_path: Path
+) -> None:
+    program = 'open("/app/output/scores.json", "w").write(\'{"loss": 3}\')'
+    slug = stack.client.environments.push(environment(tmp_path, "without-claims", program)).slug
+    done = stack.wait([*stack.evaluate(slug, [model]), *stack.evaluate(slug, [model])])
+    page = httpx.get(f"{stack.url}/compare?evaluations={done[0].number},{done[1].number}").raise_for_status().text
+    assert "A scoring program scores all answers of an evaluation together" in page
+    assert "Both wrong" not in page
+    scores = httpx.get(f"{stack.url}/evaluations/{done[0].number}").raise_for_status().text
+    assert "No answer is compared with a target by itself." in scores
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "crash": (
         {"program": 'import sys\nprint("half way", file=sys.stderr)\nraise ValueError("no such column: label")'},

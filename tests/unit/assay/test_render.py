@@ -30,6 +30,20 @@ def test_equal_scores_share_a_rank_and_what_has_none_comes_last() -> None:
     assert head[-1] == "Status"
 
 
+def test_what_a_program_alone_can_score_counts_no_correct_answers() -> None:
+    by_program = made(1, 0)
+    assert by_program.metrics is not None
+    by_program.metrics |= {
+        "overall_score": 0.7,
+        "accuracy": None,
+        "accuracy_ci95": None,
+        "exact_match": None,
+        "columns": {},
+    }
+    _, row = written(by_program)
+    assert row[:6] == ["1", "m1", "0.7000", "-", "-", "-"]
+
+
 def test_columns_that_say_the_same_everywhere_are_left_out() -> None:
     head, _ = written(made(1, 2))
     assert not {"Score", "Answered", "Coverage", "Status"} & {*head}
