@@ -29,6 +29,9 @@ def convert(source: Path, options: LmEvalImport, out: Path, limits: Limits) -> R
         raise wrong_file(name, f"{message}; {' and '.join(_TYPES)} are carried over", "output_type")
     for key in unknown:
         report.drop("keys", f"The task's {key} is left out.")
+    unlike = sorted(task.fewshot_config.model_extra or {}) if task.num_fewshot else []
+    for key in unlike:
+        report.drop("keys", f"fewshot_config.{key} is left out: examples are written as questions are.")
     if task.repeats > 1:
         report.note(f"repeats: {task.repeats} is left to the evaluation, as samples_per_item.")
     splits = splits_of(task, name, files, options, report)
@@ -51,7 +54,7 @@ def convert(source: Path, options: LmEvalImport, out: Path, limits: Limits) -> R
         scoring = scoring_of(task, name, options.filter, documents.referenced, report)
     if documents.referenced and "references" not in scoring:
         report.note("Only the first of several targets counts with this scorer.")
-    _judge(task, options, bool(examples), report)
+    _judge(task, options, bool(examples) and not unlike, report)
     write_manifest(
         out,
         {
@@ -66,7 +69,7 @@ def convert(source: Path, options: LmEvalImport, out: Path, limits: Limits) -> R
 
 
 def _judge(task: Task, options: LmEvalImport, has_examples: bool, report: Report) -> None:
-    """Whether scores compare with the harness's."""
+    """Whether scores compare with the harness's. `has_examples`: as many as it is asked for, and written as the task says."""
     fixed = task.fewshot_config.samples is not None or task.fewshot_config.sampler == "first_n"
     if task.output_type == "multiple_choice":
         report.comparable, why = (
@@ -76,7 +79,7 @@ def _judge(task: Task, options: LmEvalImport, has_examples: bool, report: Report
     elif options.scoring is not None:
         report.comparable, why = False, "The request asked for another scorer than the task's."
     elif task.num_fewshot and not has_examples:
-        report.comparable, why = False, "The few-shot examples are not there."
+        report.comparable, why = False, "The few-shot examples are not there, or not as the task has them."
     elif task.num_fewshot and not fixed:
         why = "The harness draws its few-shot examples at random for each document; here they are the first ones of the split."
         report.comparable = False

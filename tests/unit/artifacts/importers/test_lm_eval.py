@@ -150,6 +150,10 @@ def test_fixed_examples_leave_scores_comparable(tmp_path: Path) -> None:
         "Question: Hi?\nAnswer:\n#### 0\n---\nQuestion: How many"
     )
     assert found.report.comparable
+    unlike = run(
+        tmp_path / "unlike", numbers(num_fewshot=1, fewshot_config=samples | {"doc_to_text": "Asked: {{question}}"})
+    )
+    assert (unlike.report.comparable, unlike.report.dropped["keys"]) == (False, 1)
 
 
 def test_examples_without_data_are_left_out_and_said_so(tmp_path: Path) -> None:
