@@ -1,33 +1,36 @@
 """Runs inside the sandbox, as its first program: takes on the limits of a process, gives up what is left of root, becomes the program.
 
-Limits on processes are set here and not outside, so that they count those of this namespace and not all of the user's.
-It is read by the interpreter alone (`-I -S`), so it imports nothing but the standard library.
+python3 -I -S launch.py STARTED USER FOLDER LIMIT=VALUE ... -- COMMAND ...
+
+STARTED is a descriptor that gets a byte when all is done, USER the number to become, or empty. Limits on processes are set here and not
+outside, so that they count those of this namespace and not all of the user's. Each import here costs every run: json would double it.
 """
 
-import json
 import os
 import resource
 import sys
 
 
 def main() -> None:
-    order = json.loads(sys.argv[1])
-    if order["user"] is not None:
+    started, user, folder, *rest = sys.argv[1:]
+    limits, command = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
+    if user:
+        number = int(user)
         os.setgroups([])
-        os.setresgid(order["user"], order["user"], order["user"])
-        os.setresuid(order["user"], order["user"], order["user"])
-    for name, most in order["limits"].items():
+        os.setresgid(number, number, number)
+        os.setresuid(number, number, number)
+    for limit in limits:
+        name, _, value = limit.partition("=")
         which = getattr(resource, f"RLIMIT_{name}")
         hard = resource.getrlimit(which)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        most = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
         resource.setrlimit(which, (most, most))
     # Not earlier: the folder may be its user's alone.
-    os.chdir(order["folder"])
+    os.chdir(folder)
     # Services, which wait for it, come first.
     os.nice(5)
-    os.write(order["started"], b"1")
-    os.close(order["started"])
-    command = sys.argv[2:]
+    os.write(int(started), b"1")
+    os.close(int(started))
     try:
         os.execvp(command[0], command)  # noqa: S606 - there is no shell to be
     except OSError as error:

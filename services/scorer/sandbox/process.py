@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import IO, Any
+from typing import IO
 
 from services.scorer.sandbox import seccomp
 from services.scorer.sandbox.bubblewrap import NOBODY
@@ -26,7 +26,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Process:
-    """`confinement` is bubblewrap with its options, or empty for none; `launch` the interpreter and `launch.py`; `order` what that is told.
+    """`confinement` is bubblewrap with its options, or empty for none; `launch` the interpreter and `launch.py`; `limits` those of a
+    process, by their names in setrlimit(2).
 
     Raises:
         NoSandbox: bubblewrap cannot be run.
@@ -38,7 +39,8 @@ class Process:
         launch: Sequence[str],
         command: Sequence[str],
         *,
-        order: dict[str, Any],
+        folder: str,
+        limits: Mapping[str, int],
         drops: bool,
         environment: Mapping[str, str],
     ) -> None:
@@ -70,10 +72,11 @@ class Process:
                 passed.append(filter_)
                 self._close(filter_in)
             options.append("--")
-        order = {**order, "user": NOBODY if confinement and drops else None, "started": started_in}
+        user = str(NOBODY) if confinement and drops else ""
+        order = [str(started_in), user, folder, *(f"{name}={most}" for name, most in limits.items())]
         try:
             self._process = subprocess.Popen(
-                [*options, *launch, json.dumps(order), *command],
+                [*options, *launch, *order, "--", *command],
                 # The program can read what bubblewrap itself was started with: nothing.
                 env={} if confinement else dict(environment),
                 cwd="/",

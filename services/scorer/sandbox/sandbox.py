@@ -171,7 +171,8 @@ class Sandbox:
             confinement,
             [self.python, "-I", "-S", str(launch)],
             command,
-            order={"folder": folder, "limits": _of_a_process(limits, confined=not self._unconfined)},
+            folder=folder,
+            limits=_of_a_process(limits, confined=not self._unconfined),
             drops=self._drops,
             environment=environment,
         )
