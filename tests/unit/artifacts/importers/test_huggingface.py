@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.artifacts.bundles import Limits, read_bundle
+from services.artifacts.importers.presets import PRESETS
 from services.scorer.scorers import score
 from shared.errors import FieldError
+from shared.imports import HuggingFaceImport
 from tests.e2e.test_gsm8k import MANIFEST
 from tests.unit.artifacts.bundles import write_zip
 from tests.unit.artifacts.importers import sources
@@ -165,6 +167,13 @@ def test_humaneval(tmp_path: Path) -> None:
     assert found.items[0]["hints"] == {key: CODE[0][key] for key in ("test", "entry_point", "prompt")}
     assert found.items[0]["messages"][0]["content"].endswith('```python\ndef double(x):\n    """Twice x."""\n\n```')
     assert found.report.comparable
+
+
+def test_every_preset_can_be_asked_for_and_is_in_the_docs() -> None:
+    offered = HuggingFaceImport.model_json_schema()["properties"]["preset"]["anyOf"][0]["enum"]
+    assert offered == list(PRESETS)
+    docs = (Path(__file__).parents[4] / "docs" / "importing.md").read_text()
+    assert [name for name in offered if f"`{name}`" not in docs] == []
 
 
 def test_any_other_dataset_is_a_table(tmp_path: Path) -> None:
