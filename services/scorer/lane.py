@@ -24,8 +24,8 @@ from shared.storage.mongo import Document
 
 logger = logging.getLogger("assay.scorer")
 
-HELD = 64
-"""Taken and not scored yet: enough for the answers of more than one evaluation to be among them, and little to hold."""
+HELD = 256
+"""Taken and not scored yet: more than the window of most models, so that another evaluation's answers are among them, and little to hold."""
 
 STORING = 256
 """Scored and not stored yet, beyond which nothing new is taken."""

@@ -37,13 +37,15 @@ def score(output: str, target: str, scoring: JsonScoring, hints: Mapping[str, An
     share of fields, or 0 where it does not fit.
     """
     nothing = {"score": 0.0, "valid": 0.0, "fields": 0.0}
-    wanted = _read(target) if target.strip() else None
-    shown = target.strip()
+    wanted, shown = None, target.strip()
     try:
+        if shown:
+            wanted = _read(target)
+            shown = _written(wanted)
         found = value_in(output, wanted)
         problem = _misfit(found, scoring)
         wrong = wrong_fields(found, wanted, scoring) if shown else {}
-        prediction = json.dumps(found, ensure_ascii=False)
+        prediction = _written(found)
     except NoJson as error:
         return Score(None, shown, False, nothing, str(error))
     except RecursionError:
@@ -139,6 +141,11 @@ def _distance(left: float, right: float) -> float:
         return round(abs(left - right), 12)
     except OverflowError:  # an integer beyond what a double holds
         return abs(int(left) - int(right))
+
+
+def _written(value: Any) -> str:
+    """With sorted keys: in what order they come makes no difference, and so none is shown."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _pointer(name: str) -> str:

@@ -195,6 +195,12 @@ def test_json(output: str, scores: tuple[float, ...], says: str | None) -> None:
     assert (found.detail is None) is (says is None)
 
 
+def test_json_shows_what_it_compared_in_one_order() -> None:
+    found = scored('{"b": 1, "a": {"d": "é", "c": 2}}', '{"a": {"c": 2, "d": "é"}, "b": 1.0}', **JSON)
+    assert found.prediction == '{"a": {"c": 2, "d": "é"}, "b": 1}'
+    assert found.target == '{"a": {"c": 2, "d": "é"}, "b": 1.0}'
+
+
 def test_json_without_a_target_is_measured_by_its_schema() -> None:
     assert scored(ADA, "", **JSON, schema=PERSON).scores == {"score": 1, "valid": 1, "fields": 1}
     assert not scored("{}", "", **JSON, schema=PERSON).correct
