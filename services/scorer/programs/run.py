@@ -155,9 +155,10 @@ class Programs:
         self, step: Step, setting: _Setting, layout: Layout, log: ProgramLog, metrics: Document
     ) -> Document:
         written = await asyncio.to_thread(output.taken, layout.output, Limits.output_bytes)
-        scores = await asyncio.to_thread(read_scores, layout.output)
+        columns = {column.key for column in setting.columns}
+        scores, aside = await asyncio.to_thread(read_scores, layout.output, columns)
         matched = match_columns(scores, setting.columns, own_metrics(metrics))
-        for warning in warnings(matched):
+        for warning in warnings(matched, aside):
             await self._note(step, warning, "warning")
         report, dataset = output.report_in(written), written.get(output.DATASET)
         if report is not None and report.size > output.MAX_REPORT:
@@ -233,9 +234,12 @@ def own_metrics(metrics: Mapping[str, Any]) -> set[str]:
     return numbers | set(metrics["scores"]) | {"duration_s", "overall_score"}
 
 
-def warnings(matched: Matched) -> list[str]:
-    """What is said of keys and columns that do not fit."""
+def warnings(matched: Matched, aside: Mapping[str, str]) -> list[str]:
+    """What is said of keys and columns that do not fit, and of what is no number."""
     said = []
+    if aside:
+        listed = ", ".join(f"{key!r} is {kind}" for key, kind in list(aside.items())[:10])
+        said.append(f"Scoring program: what no column shows and is no number is only in its own file: {listed}")
     if matched.unmatched:
         said.append(
             f"Scoring program: no column of the leaderboard shows {_listed(matched.unmatched)}; kept in the scores"

@@ -21,10 +21,19 @@ class ProgramFailed(AssayError):
     """The evaluation fails, and it is the program's doing: the message is for the environment's author."""
 
 
-def read_scores(folder: Path) -> dict[str, float]:
-    """The program's scores in its own order, all finite. Raises `ProgramFailed`.
+class Written(NamedTuple):
+    """`aside` says by key what is there instead of a number."""
 
-    Numbers may be texts, as Codabench takes them. Lines of `scores.txt` are `key: value`, the space being optional as in CodaLab.
+    scores: dict[str, float]
+    aside: dict[str, str]
+
+
+def read_scores(folder: Path, columns: Collection[str]) -> Written:
+    """The program's scores in its own order, all finite; and what stands beside them. Raises `ProgramFailed`.
+
+    Numbers may be texts, as Codabench takes them. What is no number and has a key that is none of `columns`, such as a model's name,
+    is set aside, as Codabench passes over it, where there is a score for at least one of them. Lines of `scores.txt` are `key: value`,
+    the space being optional as in CodaLab.
     """
     for name, parse in ((JSON, _from_json), (TEXT, _from_text)):
         file = folder / name
@@ -40,7 +49,7 @@ def read_scores(folder: Path) -> dict[str, float]:
             ) from error
         except _Wrong as error:
             raise ProgramFailed(f"{name} of the scoring program {error}") from error
-        return _checked(name, pairs)
+        return _checked(name, pairs, columns)
     raise ProgramFailed(f"the scoring program wrote neither {JSON} nor {TEXT} into /app/output")
 
 
@@ -118,23 +127,41 @@ def _from_flow(text: str) -> Pairs:
     return [(str(key), each) for key, each in value.items()]
 
 
-def _checked(name: str, pairs: Pairs) -> dict[str, float]:
+def _checked(name: str, pairs: Pairs, columns: Collection[str]) -> Written:
     where = f"{name} of the scoring program"
     if not pairs:
         raise ProgramFailed(f"{where} has no scores in it")
     if len(pairs) > _MAX_KEYS:
         raise ProgramFailed(f"{where} has {len(pairs):,} keys; at most {_MAX_KEYS:,} are taken")
     scores: dict[str, float] = {}
+    aside: dict[str, str] = {}
+    fits = any(key in columns for key, _ in pairs)
     for key, value in pairs:
         shown = key if len(key) <= _MAX_KEY else f"{key[:_MAX_KEY]}..."
         if not key.strip() or len(key) > _MAX_KEY or not key.isprintable():
             raise ProgramFailed(
                 f"{where} has the key {shown!r}; a key is a text of 1 to {_MAX_KEY} printable characters"
             )
-        if key in scores:
+        if key in scores or key in aside:
             raise ProgramFailed(f"{where} has the key {shown!r} twice")
-        scores[key] = _number(value, f"{where}: {shown!r}")
-    return scores
+        if fits and key not in columns and not _looks_like_a_number(value):
+            aside[key] = _kind(value)
+        else:
+            scores[key] = _number(value, f"{where}: {shown!r}")
+    return Written(scores, aside)
+
+
+def _looks_like_a_number(value: Any) -> bool:
+    """NaN does, too: it is what a division by zero left, and not something else that the program wanted to say."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    except OverflowError:
+        return True
+    return True
 
 
 def _number(value: Any, what: str) -> float:

@@ -49,12 +49,13 @@ def test_how_it_ended(end: Finished, tail: list[str], image: str | None, message
 
 
 def test_warnings() -> None:
-    assert warnings(Matched([], [], "a")) == []
-    assert warnings(Matched(["a", "b"], ["c"], None)) == [
+    assert warnings(Matched([], [], "a"), {}) == []
+    assert warnings(Matched(["a", "b"], ["c"], None), {}) == [
         "Scoring program: no column of the leaderboard shows 'a', 'b'; kept in the scores",
         "Scoring program: it gives no 'c', for which the leaderboard has a column",
     ]
-    assert "'9' and 2 more" in warnings(Matched([str(n) for n in range(12)], [], None))[0]
+    assert "'model' is a text" in warnings(Matched([], [], "a"), {"model": "a text"})[0]
+    assert "'9' and 2 more" in warnings(Matched([str(n) for n in range(12)], [], None), {})[0]
 
 
 def metrics(**last: object) -> dict[str, object]:

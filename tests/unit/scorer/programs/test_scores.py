@@ -11,7 +11,7 @@ from shared.manifest import Column, Computed
 def written(folder: Path, **files: str | bytes) -> dict[str, float]:
     for name, content in files.items():
         (folder / f"scores.{name}").write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_scores(folder)
+    return read_scores(folder, columns=[]).scores
 
 
 def refused(folder: Path, **files: str | bytes) -> str:
@@ -134,3 +134,28 @@ def test_without_a_column_of_its_own_the_first_key_is_the_overall_score() -> Non
     own = {"coverage", "overall_score"}
     assert match_columns({"b": 1.0, "a": 2.0}, [Column(key="overall_score")], own) == Matched(["a"], [], "b")
     assert match_columns({"b": 1.0, "overall_score": 2.0}, [Column(key="overall_score")], own).main == "overall_score"
+
+
+@pytest.mark.parametrize("file", ["json", "txt"])
+def test_what_is_no_number_and_has_no_column_is_set_aside(tmp_path: Path, file: str) -> None:
+    text = '{"accuracy": 0.5, "model": "m-1", "loss": "0.25"}'
+    (tmp_path / f"scores.{file}").write_text(text if file == "json" else "accuracy: 0.5\nmodel: m-1\nloss: 0.25")
+    found = read_scores(tmp_path, columns=["accuracy"])
+    assert found.scores == {"accuracy": 0.5, "loss": 0.25}
+    assert found.aside == {"model": "a text"}
+
+
+@pytest.mark.parametrize(
+    ("value", "columns"),
+    [
+        ('"m-1"', ["accuracy", "model"]),
+        ('"m-1"', ["other"]),
+        ("NaN", ["accuracy"]),
+        ('"nan"', ["accuracy"]),
+        ("1e999", ["accuracy"]),
+    ],
+)
+def test_what_ranks_or_was_meant_as_a_number_must_be_one(tmp_path: Path, value: str, columns: list[str]) -> None:
+    (tmp_path / "scores.json").write_text(f'{{"accuracy": 0.5, "model": {value}}}')
+    with pytest.raises(ProgramFailed, match="'model' is"):
+        read_scores(tmp_path, columns)
