@@ -153,10 +153,9 @@ def script_of(words: list[str]) -> str | None:
         return None
     own = _OWN.match(word)
     path = posixpath.normpath(word[own.end() :] if own else word)
-    # Elsewhere, a variable's, or a program on PATH: whether that is there shows only where it runs.
-    if not word or path.startswith(("/", "..", "$")) or "$" in path or (not own and not interpreter):
-        return None
-    return path
+    # Elsewhere, a variable's, a program on PATH, an option's value: whether that is there shows only where it runs.
+    is_own = own is not None or (interpreter and "." in word)
+    return path if is_own and "$" not in path and not path.startswith(("/", "..")) else None
 
 
 def _values(text: str) -> dict[str, Any]:

@@ -190,6 +190,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
         ("python3 /opt/score.py", None),
         ("python3 $other/score.py", None),
         ("python3", None),
+        ("python3 -W ignore score.py", None),
         ("score", None),
         ("python3 ../score.py", None),
     ],
