@@ -1,13 +1,14 @@
 """Streams, consumers and buckets are made where they are missing, and brought up to date where they differ."""
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from shared import subjects
-from shared.provision import ensure_consumer, model_consumer, provision, streams
+from shared.provision import consumers, ensure_consumer, model_consumer, provision, streams
 from shared.service import Service
 from shared.settings import Settings
 from shared.storage import mongo
@@ -76,3 +77,24 @@ async def test_indexes_are_made_and_mended(stores: Settings) -> None:
     finally:
         await client.drop_database("assay_indexes")
         client.close()
+
+
+async def test_a_consumer_with_another_filter_is_made_anew_and_loses_nothing(
+    js: JetStreamContext, stores: Settings
+) -> None:
+    """As before scoring that takes its time had queues of its own. A server that is only told the other filter delivers nothing (2.9.10)."""
+    scorers = [name for _, consumer in consumers() if (name := str(consumer.durable_name)).startswith("scorer")]
+    for name in scorers:
+        if name != subjects.SCORER_LANDED:
+            await js.delete_consumer(subjects.PREDICTIONS, name)
+    former = ConsumerConfig(durable_name=subjects.SCORER_CONSUMER, ack_policy=AckPolicy.EXPLICIT, max_deliver=-1)
+    await js.add_consumer(subjects.PREDICTIONS, former)
+    evaluation = f"e{uuid4().hex}"
+    await js.publish(subjects.prediction(evaluation), b"fast")
+    await provision(js, stores)
+    await js.publish(subjects.prediction(evaluation, "process"), b"slow")
+    for name, body in ((subjects.SCORER_CONSUMER, b"fast"), (subjects.scorer_consumer("process"), b"slow")):
+        pull = await js.pull_subscribe_bind(durable=name, stream=subjects.PREDICTIONS)
+        (message,) = await pull.fetch(1, timeout=5)
+        assert message.data == body
+        await message.ack_sync()

@@ -1,6 +1,8 @@
 """What may import what: a service only itself and `shared`; `shared` neither services nor the gateway."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,11 @@ def test_imports_stay_inside(path: Path) -> None:
         name for name in imported(path) if not f"{name}.".startswith(tuple(f"{own}." for own in allowed(path)))
     }
     assert not strangers
+
+
+def test_what_scorers_measure_with_is_loaded_in_their_workers_alone() -> None:
+    heavy = ("sympy", "nltk", "sacrebleu", "rouge_score", "math_verify", "jsonschema")
+    apps = "gateway.app, services.orchestrator.app, services.predictor.app, services.artifacts.app, services.scorer.app"
+    program = f"import sys, {apps}; print(*[name for name in {heavy} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
