@@ -58,6 +58,7 @@ def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("predictors", "0"),
         ("max_upload_mb", "0"),
         ("jobs_max_bytes", "1000"),
+        ("sandbox", "none"),
         ("events_max_age_s", "0"),
         ("hf_datasets_url", "datasets-server.huggingface.co"),
     ],

@@ -150,6 +150,12 @@ class Process:
                 os.waitid(os.P_PIDFD, self._first, os.WEXITED | os.WNOWAIT)
                 _, _, used = os.wait4(self._first_id, 0)
                 cpu_s += used.ru_utime + used.ru_stime
+        elif not self._confined:
+            # What it had started and was killed with it.
+            with contextlib.suppress(ChildProcessError):
+                while True:
+                    _, _, used = os.wait4(-self._process.pid, 0)
+                    cpu_s += used.ru_utime + used.ru_stime
         return code if code >= 0 else 128 - code, cpu_s
 
     def has_started(self) -> bool:
