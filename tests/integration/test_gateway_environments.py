@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -386,6 +387,8 @@ async def test_the_contract_has_every_format_with_its_options(gateway: RunningGa
     formats = schemas["Import"]["discriminator"]["mapping"]
     assert formats.keys() == FORMATS.keys()
     assert "fields" in schemas[formats["table"].rpartition("/")[2]]["properties"]
+    named = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(contract)))
+    assert named <= schemas.keys()
 
 
 async def test_the_same_bundle_under_the_same_key_is_registered_once(gateway: RunningGateway) -> None:

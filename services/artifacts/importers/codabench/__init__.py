@@ -26,6 +26,7 @@ from shared.errors import Invalid
 from shared.imports import CodabenchImport
 
 _MAX_DESCRIPTION = 2000
+_MAX_TIME_S = 86_400.0  # of a scoring program
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _scoring(
         "image": competition.docker_image,
         "files": files,
         "predictions": options.predictions.model_dump(mode="json") if options.predictions else None,
-        "time_limit_s": max(limits) if limits else None,
+        "time_limit_s": min(max(limits), _MAX_TIME_S) if limits else None,
     }
     return {key: value for key, value in values.items() if value}
 

@@ -14,6 +14,7 @@ from services.artifacts.yamls import read_yaml
 from shared.explain import explained
 
 _MAX_DATE = 60  # characters that are read of one
+_MAX_DURATION = 86_400_000.0  # a day, in the smaller of the two units
 _KEYS = "version: 2, title, tasks, phases and leaderboards"
 
 
@@ -46,10 +47,15 @@ def _none_for_zero(value: Any) -> Any:
     return value or None
 
 
+def _indexes(value: Any) -> Any:
+    """A list, or as Codabench stores it: `1,2`."""
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 When = Annotated[datetime | None, BeforeValidator(_when)]
 Quota = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_none_for_zero)]
-Duration = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_none_for_zero)]
+Duration = Annotated[Annotated[float, Field(gt=0, le=_MAX_DURATION)] | None, BeforeValidator(_none_for_zero)]
 Named = Annotated[str | None, BeforeValidator(_none_for_zero)]
 
 
@@ -100,12 +106,12 @@ class Page(_Read):
 
 
 class Column(_Read):
-    key: Text
+    key: Annotated[Text, Field(min_length=1)]
     title: Text | None = None
     index: int | None = None
     sorting: str | None = None
     computation: str | None = None
-    computation_indexes: list[int] | None = None
+    computation_indexes: Annotated[list[int] | None, BeforeValidator(_indexes)] = None
     precision: int | None = None
     hidden: bool | None = None
 

@@ -21,6 +21,7 @@ from services.artifacts.importers.source import TABLES, files_in, rows_of, wrong
 from services.artifacts.problems import Problems
 from services.artifacts.rows import SUFFIXES, Row
 from shared.imports import CodabenchImport, TableFields
+from shared.unpacking import inner_path
 
 _FOLDER = "items"
 
@@ -112,15 +113,17 @@ def _tables(files: dict[str, Path]) -> dict[str, Path]:
     return jsons if len(files) == 1 else {name: path for name, path in jsons.items() if _is_array(path)}
 
 
-def _named(items: str, places: Sequence[Place], task: int) -> Place:
+def _named(written: str, places: Sequence[Place], task: int) -> Place:
+    items = inner_path(written)
+    is_path = not {"", ".", ".."} & set(items.split("/"))
     for place in places:
-        if (path := files_in(place.path).get(items) if place.path.is_dir() else None) is not None:
-            return Place(path, f"{place.label}/{items}" if place.label else items)
-        if place.path.is_dir() and (place.path / items).is_dir() and not {"..", ""} & set(items.rstrip("/").split("/")):
-            return Place(place.path / items, f"{place.label}/{items}".strip("/"))
+        # Only what was unpacked is looked up, so no path leads out of it.
+        inside = files_in(place.path) if is_path and place.path.is_dir() else {}
+        if items in inside or any(name.startswith(f"{items}/") for name in inside):
+            return Place(place.path / items, f"{place.label}/{items}".lstrip("/"))
     there = ", ".join([name for place in places for name in _files(place)][:20])
     raise wrong_option(
-        "items", f"there is no file or folder {items!r} in task {task}'s data or the bundle; there is {there}"
+        "items", f"there is no file or folder {written!r} in task {task}'s data or the bundle; there is {there}"
     )
 
 

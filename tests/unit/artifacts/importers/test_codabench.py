@@ -163,7 +163,7 @@ def test_what_a_leaderboard_cannot_carry_is_said(tmp_path: Path) -> None:
     columns = [
         {"title": "Rank", "key": "rank", "index": 0, "computation": "avg_rank", "computation_indexes": [1]},
         {"title": "A", "key": "a", "index": 1},
-        {"title": "Sum", "key": "s", "index": 2, "computation": "sum", "computation_indexes": [1]},
+        {"title": "Sum", "key": "s", "index": 2, "computation": "sum", "computation_indexes": "1"},
         {"title": "Of sums", "key": "t", "index": 3, "computation": "max", "computation_indexes": [1, 2]},
         {"title": "Of none", "key": "u", "index": 4, "computation": "max", "computation_indexes": [9]},
         {"title": "A again", "key": "a", "index": 5},
