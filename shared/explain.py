@@ -113,7 +113,7 @@ def _real_path(loc: Loc, data: Any, schema: dict[str, Any], keep_last: bool) -> 
     """`loc` without what pydantic puts in to name an alternative of a union: `("scoring", "numeric", "tolerance")`."""
     path: list[str | int] = []
     for position, part in enumerate(loc):
-        if "discriminator" in _schema_at(schema, loc[:position]):
+        if part in _schema_at(schema, loc[:position]).get("discriminator", {}).get("mapping", {}):
             continue
         if part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int):
             path.append(part)
@@ -140,7 +140,8 @@ def _schema_at(schema: dict[str, Any], loc: Loc) -> dict[str, Any]:
         if isinstance(part, int):
             node = resolve(node.get("items", {}))
         elif "discriminator" in node:
-            node = resolve({"$ref": node["discriminator"]["mapping"][part]})
+            found = node["discriminator"]["mapping"].get(part)
+            node = resolve({"$ref": found}) if found else {}  # a scorer that another package brings
         else:
             node = resolve(node.get("properties", {}).get(part, {}))
     return node

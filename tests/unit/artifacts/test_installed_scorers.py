@@ -48,7 +48,7 @@ def test_it_goes_with_every_message() -> None:
             [],
             "unknown key 'slak'; the keys of the scorer word_count are scorer, slack",
         ),
-        ({"scorer": "word_count", "slack": "many"}, ["slack"], "Input should be a valid integer"),
+        ({"scorer": "word_count", "slack": "many"}, ["slack"], "must be a whole number"),
         ({"scorer": "broken"}, [], "scorer 'broken' is installed, but cannot be loaded: AttributeError: "),
         (
             {"scorer": "stranger"},
