@@ -8,6 +8,7 @@ from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from services.orchestrator import broker
 from services.orchestrator.addresses import check_base_url
 from services.orchestrator.pacing import Pacing, first_state, mirrored
 from services.orchestrator.state import now
@@ -91,6 +92,9 @@ class Models:
         await self._pacing.forget(model_id)
         with contextlib.suppress(NotFoundError):
             await self._js.delete_consumer(subjects.JOBS, subjects.model_consumer(model_id))
+        # What was cancelled just now may still have jobs for it, which nobody would take any more.
+        while positions := await broker.left(self._js, subjects.JOBS, subjects.model_jobs(model_id)):
+            await broker.delete(self._js, subjects.JOBS, positions)
         await self._models.delete_one({"_id": model_id})
 
     async def probe(self, model_id: str) -> Document:

@@ -1,5 +1,6 @@
 """Answers judged by another model, through the whole stack: a rubric, pairs in both orders, and whatever may go wrong on the way."""
 
+import asyncio
 import json
 import re
 import zipfile
@@ -8,10 +9,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 
 from assay.errors import Conflict, Invalid
 from deploy.embedded.ports import free
+from shared import subjects
 from shared.api import Evaluation, EventOut, Model
 from tests.pages.puppet import Puppet, Refusal
 from tests.running import RunningStack
@@ -119,6 +122,20 @@ def rows(running: RunningStack, evaluation: Evaluation) -> list[dict[str, Any]]:
             {name: verdict[name] for name in ("output", "score", "error", "usage")} for verdict in row["judge"]
         ]
     return found
+
+
+def questions(running: RunningStack, referee: Model) -> int:
+    """What JOBS holds for a judge."""
+
+    async def count() -> int:
+        told = running.embedded.environment
+        async with await nats.connect(told["ASSAY_NATS_URL"], token=told["ASSAY_NATS_TOKEN"]) as connection:
+            info = await connection.jetstream().stream_info(
+                subjects.JOBS, subjects_filter=subjects.model_jobs(referee.id)
+            )
+            return sum((info.state.subjects or {}).values())
+
+    return asyncio.run(count())
 
 
 def until(running: RunningStack, evaluation: Evaluation, seen: Callable[[EventOut], bool]) -> None:
@@ -290,9 +307,10 @@ def test_a_slow_judge_holds_up_nobody_else_and_a_cancel_leaves_no_question_behin
         (evaluation,) = running.evaluate(poems, [model], judge=hung.id)
         until(running, evaluation, lambda event: event.type == "assay.evaluation.started")
         assert rows(running, judged(running, poems, model, referee)) == rows(running, undisturbed)
+        assert questions(running, hung) > 0
         assert running.client.evaluations.cancel(evaluation.id).status == "cancelled"
-        # Its consumer goes with the model, which would be a conflict were it still needed.
         running.client.models.delete(hung.id)
+    assert questions(running, hung) == 0
 
 
 def test_a_model_may_judge_itself(
