@@ -13,7 +13,7 @@ from shared.contracts import Outcome
 from shared.errors import NotFound
 from shared.storage.mongo import Database, Document
 
-_TEXTS = ("prediction", "output", "error", "detail")
+_TEXTS = ("prediction", "output", "reasoning", "error", "detail")
 _FIELDS = tuple(name for name in CaseSample.model_fields if name not in ("difference", "cut"))
 
 

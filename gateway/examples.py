@@ -198,6 +198,7 @@ CASE: dict[str, Any] = {
                 name: RESULT[name]
                 for name in ("finish_reason", "attempts", "latency_ms", "ttft_ms", "usage", "detail", "judge")
             },
+            "reasoning": None,
             "round": 0,
             "started_at": "2026-01-02T03:04:06Z",
             "landed_at": "2026-01-02T03:04:07Z",

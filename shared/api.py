@@ -390,7 +390,7 @@ class DifferencePart(BaseModel):
 
 class CaseSample(SampleRow):
     """One sample in full. `difference` leads from the target to the prediction, null where they agree or one is missing; `cut`
-    names the texts that are cut."""
+    names the texts that are cut. `reasoning` is what the model thought before it answered, where it said so."""
 
     round: int = 0
     scores: dict[str, float] = {}
@@ -402,6 +402,7 @@ class CaseSample(SampleRow):
     latency_ms: float | None = None
     ttft_ms: float | None = None
     usage: Usage | None = None
+    reasoning: str | None = None
     detail: str | None = None
     judge: list[Verdict] = []
     difference: list[DifferencePart] | None = None

@@ -1,5 +1,6 @@
 """Models: endpoints that misbehave, keys that stay secret, predictors that come and go."""
 
+import json
 import os
 import subprocess
 import sys
@@ -105,6 +106,13 @@ def test_an_endpoint_as_they_are_changes_no_score(
         assert done.metrics["ttft_ms"]["p50"] > 0
     if "no_usage" in behaviour:
         assert done.metrics["tokens"]["unreported"] == 60
+    if "reasoning" in behaviour:
+        # What was thought is kept with the answer, and apart from it.
+        case = httpx.get(f"{stack.url}/v1/evaluations/{done.id}/results/0").json()["samples"][0]
+        line = json.loads(stack.file(done, "predictions.jsonl").splitlines()[0])
+        assert case["reasoning"] == line["reasoning"]
+        assert case["reasoning"]
+        assert case["reasoning"] not in case["output"]
 
 
 def test_outcomes_are_told_apart_and_a_redrive_calls_only_what_failed(stack: RunningStack) -> None:

@@ -67,6 +67,7 @@ function sampleOf(sample, several, whole) {
   const cut = (name) => sample.cut.includes(name);
   return [
     several && el("h3", { class: "sample-head" }, `Sample ${sample.sample} `, mark(state(sample))),
+    sample.reasoning && [title("Reasoning", "what the model thought before it answered"), block(sample.reasoning, "Reasoning", cut("reasoning"), whole)],
     title("Answer", "as the model gave it"),
     block(sample.output, "Answer", cut("output"), whole),
     sample.prediction != null && !sample.judge?.length && [title("Prediction", "what of it is compared"), block(sample.prediction, "Prediction", cut("prediction"), whole)],
