@@ -156,6 +156,8 @@ def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name, value in sorted((metrics.get("scores") or {}).items()):
         if name not in ("accuracy", "exact_match", "answer_rate", "coverage", "overall_score"):
             meaning = "by the scoring program" if by_program(metrics) else own_meaning(limits.get(name))
+            if name in metrics.get("corpus", ()):
+                meaning = "over all answers together"
             found.append((name.replace("_", " "), texts.plain(value), meaning))
     return found
 

@@ -5,7 +5,8 @@ With `total` = all samples and `called` = `total` - `infra_error`:
 - `accuracy` = correct / called; `answer_rate` = non-empty outputs / called; `coverage` = called / total; `exact_match` = extracted
   prediction equals extracted target as text, trimmed / called; `scores` = mean of each per-item score over called, where what has
   no score (a model error, an empty answer) counts 0; `overall_score` = the main metric. Beside them stand scores over all answers
-  together, such as corpus BLEU, which are made of the sums of the called results' `statistics` and have neither bounds nor interval.
+  together, such as corpus BLEU, which are made of the sums of the called results' `statistics` and have neither bounds nor interval; `corpus` lists
+  them.
 - `bounds`, where coverage is under 1: `[worst, best]` of each rate over `total`, were every `infra_error` wrong or right. A score
   outside 0..1 has no such bounds: null.
 - `accuracy_stderr`: the standard error clustered by item (Miller 2024, 'Adding Error Bars to Evals', arXiv:2411.00640, sections
@@ -166,6 +167,8 @@ class Metrics:
             "attempts": self._attempts,
             "retries": self._retries,
         }
+        if over_all:
+            metrics["corpus"] = sorted(over_all)
         if self._judge:
             metrics["judge"] = self._judge.finish()
         if infra:

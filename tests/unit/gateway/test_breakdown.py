@@ -67,6 +67,13 @@ PROGRAM = {
 }
 
 
+def test_a_score_over_all_answers_is_no_mean() -> None:
+    metrics = {**METRICS, "scores": {"bleu": 0.5, "sentence_bleu": 0.4}, "corpus": ["bleu"]}
+    found = {term: meaning for term, _, meaning in facts(metrics)}
+    assert found["bleu"] == "over all answers together"
+    assert found["sentence bleu"].startswith("mean over what was called")
+
+
 def test_what_a_program_scores_claims_nothing_of_single_answers() -> None:
     assert overall(PROGRAM).meaning == "What this environment ranks by, as its scoring program has it."
     assert rates(PROGRAM)[0].meaning == "No answer is compared with a target by itself."

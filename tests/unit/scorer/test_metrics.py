@@ -386,7 +386,7 @@ def test_scores_over_all_answers_are_made_of_their_statistics() -> None:
         metrics.add(result(index, outcome=outcome, scores={"sentence_bleu": 0.5}, correct=False) | counted)
     assert metrics.statistics == [4, 30]
     found = metrics.finish("bleu", {"bleu": 0.25})
-    assert found["overall_score"] == 0.25
+    assert (found["overall_score"], found["corpus"]) == (0.25, ["bleu"])
     assert found["scores"] == {"sentence_bleu": pytest.approx(1 / 3), "bleu": 0.25}
     for over in (found["bounds"], found["intervals"]):
         assert over["overall_score"] is None
