@@ -20,10 +20,10 @@ from services.predictor.endpoint import Endpoint
 from services.scorer.landing import land, result
 from services.scorer.scorers import score
 from shared.contracts import ChatMessage, Job, ModelEndpoint, Outcome, Prediction, Usage
-from shared.manifest import NumericScoring
 from shared.networks import Networks
 from shared.publisher import Publisher
 from shared.pull import Batches, Puller
+from shared.scoring import NumericScoring
 from shared.settings import Settings
 from shared.storage import mongo
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from shared.contracts import ModelSource, ModelStatus, Outcome, Status, Usage, Verdict
-from shared.manifest import Column, Generation, SubmissionRule
+from shared.generation import Generation
+from shared.manifest import Column, SubmissionRule
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.manifest import Scoring
+from shared.scoring import Scoring
 
 
 class Status(StrEnum):

@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from shared.manifest import SLUG_IN_WORDS, SLUG_PATTERN, Generation, PredictionsFile, Prompt, Scoring
+from shared.generation import Generation
+from shared.manifest import SLUG_IN_WORDS, SLUG_PATTERN, Prompt
+from shared.scoring import PredictionsFile, Scoring
 
 
 class Options(BaseModel):

@@ -6,7 +6,8 @@ The API, the pages and the command line all say it with these sentences. Where a
 from datetime import datetime
 from typing import Protocol
 
-from shared.manifest import (
+from shared.manifest import Manifest, SubmissionRule
+from shared.scoring import (
     BleuScoring,
     ChoiceScoring,
     CodeScoring,
@@ -16,14 +17,12 @@ from shared.manifest import (
     InstalledScoring,
     JsonScoring,
     JudgeScoring,
-    Manifest,
     MathScoring,
     NumericScoring,
     ProgramScoring,
     RegexScoring,
     RougeScoring,
     Scoring,
-    SubmissionRule,
 )
 
 

@@ -23,7 +23,7 @@ from nats.js.errors import BadRequestError, BucketNotFoundError, NotFoundError
 from nats.js.kv import KeyValue
 
 from shared import subjects
-from shared.manifest import Lane
+from shared.scoring import Lane
 from shared.settings import Settings
 
 logger = logging.getLogger("assay.provision")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.manifest import JudgeScoring
 from shared.rendering import Source, Templates
+from shared.scoring import JudgeScoring
 
 RENDER_S = 2.0
 """CPU time for one question."""

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.embedded.stack import Stack
-from shared.manifest import installed_scoring
+from shared.scoring import installed_scoring
 from shared.settings import Settings
 from tests.running import RunningStack
 

@@ -34,18 +34,9 @@ from services.artifacts.rubric import Rubric
 from services.artifacts.schema import check_schema
 from shared.errors import Invalid, TooLarge
 from shared.explain import near
-from shared.manifest import (
-    ChoiceScoring,
-    JsonScoring,
-    JudgeScoring,
-    Manifest,
-    Phase,
-    ProgramScoring,
-    Prompt,
-    Scored,
-    WithReferences,
-)
+from shared.manifest import Manifest, Phase, Prompt
 from shared.rendering import Source, TemplateError, Templates
+from shared.scoring import ChoiceScoring, JsonScoring, JudgeScoring, ProgramScoring, Scored, WithReferences
 from shared.unpacking import ArchiveLimits, content_version, extract, inner_path
 
 _FOR_PEOPLE = {"README.md", "LICENSE", "generate.py"}

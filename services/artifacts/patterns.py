@@ -4,7 +4,8 @@ import regex
 
 from services.artifacts.manifests import MANIFEST
 from services.artifacts.problems import Problems
-from shared.manifest import JudgeScoring, Manifest, ProgramScoring, RegexScoring, Scored
+from shared.manifest import Manifest
+from shared.scoring import JudgeScoring, ProgramScoring, RegexScoring, Scored
 
 
 def check_patterns(manifest: Manifest, problems: Problems) -> None:

@@ -17,7 +17,8 @@ import yaml
 from services.artifacts.problems import Problems
 from shared.errors import Invalid, TooLarge
 from shared.explain import near
-from shared.manifest import Manifest, ProgramScoring
+from shared.manifest import Manifest
+from shared.scoring import ProgramScoring
 from shared.unpacking import ArchiveLimits, extract_part, inner_path
 
 METADATA = ("metadata.yaml", "metadata")

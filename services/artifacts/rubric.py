@@ -6,8 +6,8 @@ from typing import Any
 from services.artifacts.manifests import MANIFEST
 from services.artifacts.problems import Problems
 from shared import rubrics
-from shared.manifest import JudgeScoring
 from shared.rendering import TemplateError, Templates
+from shared.scoring import JudgeScoring
 
 STAND_IN = "An answer."
 

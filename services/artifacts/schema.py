@@ -2,7 +2,7 @@
 
 from services.artifacts.manifests import MANIFEST
 from services.artifacts.problems import Problems
-from shared.manifest import JsonScoring
+from shared.scoring import JsonScoring
 
 _PATH = (MANIFEST, "scoring", "schema")
 _MAX_MESSAGE = 300

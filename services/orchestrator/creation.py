@@ -16,8 +16,9 @@ from shared.api import EvaluationCreate
 from shared.contracts import Status
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.faults import kill_point
-from shared.manifest import JudgeScoring, Manifest, Phase, Scoring
+from shared.manifest import Manifest, Phase
 from shared.phases import in_utc
+from shared.scoring import JudgeScoring, Scoring
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
 

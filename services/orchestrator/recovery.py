@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from services.orchestrator import broker, samples
 from shared import parking, subjects
 from shared.contracts import position_in
-from shared.manifest import Scoring
+from shared.scoring import Scoring
 from shared.storage.mongo import Database, Document
 
 _SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)

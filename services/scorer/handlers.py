@@ -18,9 +18,9 @@ from shared.contracts import Landed, Outcome, Prediction
 from shared.errors import AssayError
 from shared.faults import kill_point
 from shared.large import LargeMessages
-from shared.manifest import ExactMatchScoring, Scoring
 from shared.parking import in_short, park
 from shared.pull import IN_PROGRESS, Batches, Puller
+from shared.scoring import ExactMatchScoring, Scoring
 from shared.service import Service
 from shared.storage.mongo import Database, Document, in_words, is_unstorable
 from shared.storage.objects import ObjectMissing, ObjectStoreError

@@ -12,8 +12,8 @@ from shared import subjects
 from shared.contracts import Job, Outcome, Prediction
 from shared.faults import kill_point
 from shared.large import LargeMessages
-from shared.manifest import JudgeScoring
 from shared.publisher import NotTaken, Publisher
+from shared.scoring import JudgeScoring
 from shared.storage.objects import ObjectStoreError
 
 logger = logging.getLogger("assay.scorer")

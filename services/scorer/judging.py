@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from services.scorer.verdicts import Unread, agreed, read
 from shared import rubrics
 from shared.contracts import Answered, ChatMessage, Job, Judging, Outcome, Prediction, Verdict
-from shared.manifest import JudgeScoring
 from shared.rendering import TemplateError, Templates
+from shared.scoring import JudgeScoring
 
 MAX_KEPT = 50_000
 """Characters of a judge's answer that are kept, its end, where the verdict is."""

@@ -15,7 +15,7 @@ from services.scorer.workers import Workers
 from shared import subjects
 from shared.contracts import Step
 from shared.faults import kill_point
-from shared.manifest import ProgramScoring, Scoring
+from shared.scoring import ProgramScoring, Scoring
 from shared.service import Service
 from shared.storage.mongo import Database, Document
 

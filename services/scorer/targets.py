@@ -9,7 +9,7 @@ from services.scorer.sandbox import Sandbox
 from services.scorer.scorers import check_target
 from services.scorer.workers import ScorerFailed, Workers, WorkersAway
 from shared.errors import Invalid, Unavailable
-from shared.manifest import ProgramScoring, Scored, Scoring
+from shared.scoring import ProgramScoring, Scored, Scoring
 
 _SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
 

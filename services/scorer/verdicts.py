@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from services.scorer.scorers.pattern import found
 from shared.contracts import Verdict
 from shared.errors import AssayError
-from shared.manifest import JudgeScoring
+from shared.scoring import JudgeScoring
 
 _SIDES = {"a": 1.0, "b": 0.0, "tie": 0.5}
 

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from services.scorer.scorers import Score, worker_scorer
 from shared.children import die_with, lower_limit
-from shared.manifest import Scoring
+from shared.scoring import Scoring
 
 LENGTH = struct.Struct(">I")
 

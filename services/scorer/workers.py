@@ -23,7 +23,7 @@ from services.scorer.worker import LENGTH
 from shared.children import child_environment
 from shared.contracts import Outcome, Prediction
 from shared.errors import AssayError
-from shared.manifest import Scored
+from shared.scoring import Scored
 
 logger = logging.getLogger("assay.scorer")
 

@@ -12,11 +12,11 @@ from services.predictor.worker import TRIES, ModelWorker
 from shared import subjects
 from shared.contracts import ChatMessage, Job, ModelEndpoint
 from shared.large import LargeMessages
-from shared.manifest import ExactMatchScoring
 from shared.networks import Networks
 from shared.parking import parked
 from shared.provision import ensure_consumer, model_consumer
 from shared.publisher import Publisher
+from shared.scoring import ExactMatchScoring
 from shared.service import Service
 from shared.settings import Settings
 from shared.storage.objects import Objects

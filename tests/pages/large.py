@@ -20,7 +20,7 @@ from services.scorer.metrics import Metrics
 from services.scorer.scorers import main_metric
 from shared import subjects
 from shared.contracts import Event, Outcome, Prediction, Status, Usage
-from shared.manifest import Scoring
+from shared.scoring import Scoring
 from shared.settings import Settings
 
 SLUG = "large"

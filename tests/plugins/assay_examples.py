@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from services.scorer.scorers.score import Score
-from shared.manifest import InstalledScoring
+from shared.scoring import InstalledScoring
 
 
 class WordCount(InstalledScoring):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from shared.jsontexts import to_json
-from shared.manifest import PredictionsFile
+from shared.scoring import PredictionsFile
 
 Result = Mapping[str, Any]
 
@@ -17,7 +17,7 @@ class Form:
 
     def __init__(self, folder: Path, form: PredictionsFile) -> None:
         self._fields = form.fields
-        self._kind = form.name.rpartition(".")[2]
+        self._kind = form.form
         self._file: BinaryIO = (folder / form.name).open("wb")
         self._empty = True
         lines: dict[str, Callable[[Result], bytes]] = {"csv": _row(","), "tsv": _row("\t"), "txt": _text}

@@ -12,8 +12,8 @@ from typing import BinaryIO
 import yaml
 
 from services.scorer.programs.forms import Form
-from shared.manifest import PredictionsFile, ProgramScoring
 from shared.predictions import prediction_line
+from shared.scoring import PredictionsFile, ProgramScoring
 from shared.storage.mongo import Document
 from shared.unpacking import ArchiveLimits, extract_part
 

@@ -16,7 +16,8 @@ from services.scorer.programs.scores import Matched, ProgramFailed, match_column
 from services.scorer.sandbox import Finished, Limits, Mount, Output, Sandbox, remove
 from shared import subjects
 from shared.contracts import Note, Step
-from shared.manifest import Column, ProgramScoring
+from shared.manifest import Column
+from shared.scoring import ProgramScoring
 from shared.service import Service, end
 from shared.storage.mongo import Database, Document
 from shared.storage.objects import Objects

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from services.scorer.scorers import choice, installed, numeric, pattern, text
 from services.scorer.scorers.score import Score, wrong
-from shared.manifest import (
+from shared.scoring import (
     BleuScoring,
     ChoiceScoring,
     CodeScoring,

@@ -12,7 +12,7 @@ from typing import Any
 from sacrebleu.metrics.bleu import BLEU
 
 from services.scorer.scorers.score import Score, golds
-from shared.manifest import BleuScoring
+from shared.scoring import BleuScoring
 
 ORDER = 4
 

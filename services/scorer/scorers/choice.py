@@ -22,7 +22,7 @@ from typing import Any
 
 from services.scorer.scorers.numeric import braced
 from services.scorer.scorers.score import Score, compared
-from shared.manifest import ChoiceScoring
+from shared.scoring import ChoiceScoring
 
 MAX_LOOKED = 16_000
 _MAX_STATEMENT = 500

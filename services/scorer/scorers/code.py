@@ -25,7 +25,7 @@ from services.scorer.sandbox.limits import MiB
 from services.scorer.scorers.score import Score, clip, wrong
 from services.scorer.workers import ScorerFailed
 from shared.contracts import Outcome, Prediction
-from shared.manifest import CodeScoring
+from shared.scoring import CodeScoring
 from shared.workspace import workspace
 
 _FENCED = re.compile(

@@ -19,7 +19,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from services.scorer.scorers.score import Score
-from shared.manifest import JsonScoring
+from shared.scoring import JsonScoring
 
 MAX_TRIED = 1000
 """Places in an answer at which a value may begin, and none does."""

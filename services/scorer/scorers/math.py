@@ -12,7 +12,7 @@ from typing import Any
 from math_verify import parse, verify
 
 from services.scorer.scorers.score import Score
-from shared.manifest import MathScoring
+from shared.scoring import MathScoring
 
 MAX_LOOKED = 20_000
 """Characters, from the end of an answer: the patterns that find LaTeX take more than linear time."""

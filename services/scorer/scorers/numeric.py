@@ -24,7 +24,7 @@ from math import isfinite
 from typing import Any
 
 from services.scorer.scorers.score import Score, compared
-from shared.manifest import NumericScoring
+from shared.scoring import NumericScoring
 
 MAX_LOOKED = 100_000
 MAX_EXPONENT = 400

@@ -8,7 +8,7 @@ import regex
 
 from services.scorer.scorers.score import Score, compared, golds
 from services.scorer.scorers.text import PUNCTUATION
-from shared.manifest import RegexScoring
+from shared.scoring import RegexScoring
 
 TIMEOUT_S = 0.2
 MAX_PATTERN = 10_000

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from services.scorer.scorers.score import Score, golds
-from shared.manifest import RougeScoring
+from shared.scoring import RougeScoring
 
 # rouge_score takes a stemmer from NLTK, which also loads classifiers, and with them SciPy and scikit-learn: 1.5 instead of 0.3 s of
 # CPU time and 150 MB. It does without where they are not there.

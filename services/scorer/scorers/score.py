@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.manifest import WithReferences
+from shared.scoring import WithReferences
 
 MAX_PREDICTION = 10_000
 """Characters of a wrong prediction that are kept: the raw output is stored beside it, a second megabyte helps nobody."""

@@ -8,7 +8,7 @@ from typing import Any
 import regex
 
 from services.scorer.scorers.score import Score, clip, compared, golds
-from shared.manifest import ContainsScoring, ExactMatchScoring, F1Scoring, ProgramScoring
+from shared.scoring import ContainsScoring, ExactMatchScoring, F1Scoring, ProgramScoring
 
 PUNCTUATION = regex.compile(r"[\p{P}\p{S}]+")
 _ENDS = string.whitespace + string.punctuation

@@ -16,7 +16,8 @@ from services.scorer.workers import Workers
 from shared.contracts import Prediction
 from shared.errors import Invalid
 from shared.in_words import scoring_in_words
-from shared.manifest import InstalledScoring, Manifest, Scoring
+from shared.manifest import Manifest
+from shared.scoring import InstalledScoring, Scoring
 from tests.unit.artifacts.bundles import error, make, manifest, read
 
 pytestmark = pytest.mark.usefixtures("plugins")

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from assay.cli import app
 from assay.new import slugified
 from assay.starters import STARTERS
-from shared.manifest import BuiltInScoring, Manifest, json_schema
+from shared.manifest import Manifest, json_schema
+from shared.scoring import BuiltInScoring
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "ASSAY_URL": "http://127.0.0.1:8123"})
 

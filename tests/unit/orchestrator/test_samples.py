@@ -2,7 +2,7 @@
 
 from services.orchestrator.samples import Jobs
 from shared.contracts import ChatMessage, Job
-from shared.manifest import ChoiceScoring
+from shared.scoring import ChoiceScoring
 
 EVALUATION = {
     "_id": "e4b92d8e78413a498",

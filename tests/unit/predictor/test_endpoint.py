@@ -8,8 +8,8 @@ import pytest
 from services.predictor.answers import CallFailed
 from services.predictor.endpoint import Endpoint
 from shared.contracts import ChatMessage, Job, ModelEndpoint, ModelStatus
-from shared.manifest import ExactMatchScoring
 from shared.networks import Networks
+from shared.scoring import ExactMatchScoring
 from tests.unit.predictor.servers import Handler, read_request, saying, serving
 
 JOB = Job(

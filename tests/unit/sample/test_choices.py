@@ -13,7 +13,7 @@ from assay.sample_choices import KINDS_OF_THINGS, Chosen, solve_choice
 from assay.sample_model import SampleModel
 from assay.sample_solver import Solver
 from services.scorer.scorers import score
-from shared.manifest import ChoiceScoring
+from shared.scoring import ChoiceScoring
 
 BUNDLE = Path(__file__).parents[3] / "environments" / "four-choices"
 SCORING = ChoiceScoring(scorer="choice")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.scorer.scorers import Score, check_target, score
 from services.scorer.scorers.choice import letter
-from shared.manifest import ChoiceScoring
+from shared.scoring import ChoiceScoring
 
 CHOICE = ChoiceScoring(scorer="choice")
 CITIES = ["London", "Paris", "Rome", "Berlin"]

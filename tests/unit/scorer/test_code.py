@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.scorer.scorers.code import candidates, check_target, defines, joined, taken
-from shared.manifest import CodeScoring
+from shared.scoring import CodeScoring
 
 CODE = "def add(a, b):\n    return a + b\n"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scorer.scorers import check_target, main_metric, score
-from shared.manifest import (
+from shared.scoring import (
     ChoiceScoring,
     ContainsScoring,
     ExactMatchScoring,

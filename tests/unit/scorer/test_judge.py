@@ -13,8 +13,8 @@ from services.scorer.scorers import Score
 from services.scorer.workers import OverLimit, Workers
 from shared.contracts import Job, Outcome, Prediction
 from shared.large import HEADER, LargeMessages
-from shared.manifest import JudgeScoring
 from shared.publisher import NotTaken, Publisher
+from shared.scoring import JudgeScoring
 
 ANSWER = Prediction(
     evaluation="e1",

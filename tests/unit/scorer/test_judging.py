@@ -7,7 +7,8 @@ import pytest
 
 from services.scorer.judging import MAX_KEPT, Judged, Step, is_asked, step
 from shared.contracts import Job, Outcome, Prediction, Usage, Verdict
-from shared.manifest import Generation, JudgePairwise, JudgeScoring
+from shared.generation import Generation
+from shared.scoring import JudgePairwise, JudgeScoring
 
 RATED = JudgeScoring(
     scorer="judge",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.scorer.scorers import Score, check_target, score
 from services.scorer.scorers.numeric import canonical, number
-from shared.manifest import NumericScoring
+from shared.scoring import NumericScoring
 
 NUMERIC = NumericScoring(scorer="numeric")
 GSM8K = Path(__file__).parents[3].parent / "shared" / "data" / "gsm8k" / "test.jsonl"

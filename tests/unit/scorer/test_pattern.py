@@ -3,7 +3,7 @@
 import pytest
 
 from services.scorer.scorers import Score, check_target, score
-from shared.manifest import RegexScoring
+from shared.scoring import RegexScoring
 
 
 def scoring(pattern: str | None, which: str = "last", ignore_case: bool = False) -> RegexScoring:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.scorer.scorers import Score, check_target, score
 from services.scorer.scorers.score import MAX_PREDICTION
-from shared.manifest import ContainsScoring, ExactMatchScoring, F1Scoring, Scoring
+from shared.scoring import ContainsScoring, ExactMatchScoring, F1Scoring, Scoring
 
 EXACT = ExactMatchScoring(scorer="exact_match")
 FOLDED = ExactMatchScoring(scorer="exact_match", ignore_case=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.scorer.verdicts import Unread, agreed, read
 from shared.contracts import Verdict
-from shared.manifest import JudgePairwise, JudgeScoring
+from shared.scoring import JudgePairwise, JudgeScoring
 
 SCALE = JudgeScoring(scorer="judge", rubric="r")
 PAIR = JudgeScoring(scorer="judge", rubric="r", pairwise=JudgePairwise(against="other"))

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from sacrebleu import corpus_bleu
 
 from services.scorer.scorers import Score, main_metric, worker_scorer
-from shared.manifest import Scoring
+from shared.scoring import Scoring
 
 _SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
 

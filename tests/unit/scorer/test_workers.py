@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from services.scorer.scorers import Score
 from services.scorer.workers import ScorerFailed, Workers, WorkersAway
 from shared.contracts import Outcome, Prediction
-from shared.manifest import Scoring
+from shared.scoring import Scoring
 
 pytestmark = pytest.mark.usefixtures("plugins")
 

@@ -5,7 +5,8 @@ from typing import Any, get_args
 import pytest
 
 from shared.in_words import measured_in_words, phase_in_words, ranking_in_words, scoring_in_words
-from shared.manifest import Manifest, Phase, Scoring
+from shared.manifest import Manifest, Phase
+from shared.scoring import Scoring
 
 SCORINGS: list[tuple[dict[str, Any], list[str]]] = [
     ({"scorer": "numeric"}, ["last number", "equals the target exactly", "share of correct"]),

@@ -8,7 +8,7 @@ from services.artifacts.importers.lm_eval.task import Metric, Pipeline, Step, Ta
 from services.artifacts.importers.report import Report
 from services.artifacts.importers.source import wrong_file, wrong_option
 from shared.explain import near
-from shared.manifest import Generation
+from shared.generation import Generation
 
 _WHOLE = r"(?s)\A(.*)\Z"
 _ROUGE = {"rouge1": "rouge1", "rouge2": "rouge2", "rougel": "rougeL", "rougelsum": "rougeLsum", "rouge": "rougeL"}

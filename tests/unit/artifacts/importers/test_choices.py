@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.artifacts.importers.choices import are_letters, choice_texts, lettered, target_of
 from services.scorer.scorers import check_target, score
-from shared.manifest import ChoiceScoring
+from shared.scoring import ChoiceScoring
 
 SCORING = ChoiceScoring(scorer="choice")
 TEXTS = st.sampled_from(["A", "b", "B ", "C", "0", "1", "2", "x", "y", "Paris"])

@@ -14,7 +14,7 @@ import yaml
 from services.artifacts.bundles import Bundle, Limits
 from shared.api import Imported
 from shared.errors import TooLarge
-from shared.manifest import ProgramScoring
+from shared.scoring import ProgramScoring
 from tests.unit.artifacts.importers.importing import errors, run, told
 
 QUESTIONS = '{"id": "q1", "question": "1 + 1?"}\n{"id": "q2", "question": "2 + 2?"}\n'

@@ -9,8 +9,8 @@ import pytest
 from services.scorer.scorers import score
 from services.scorer.verdicts import read
 from shared.errors import FieldError
-from shared.manifest import JudgeScoring
 from shared.rendering import Source, Templates
+from shared.scoring import JudgeScoring
 from tests.unit.artifacts.importers import sources
 from tests.unit.artifacts.importers.sources import Content, Import
 

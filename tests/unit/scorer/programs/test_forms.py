@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.scorer.programs.forms import Form
-from shared.manifest import PredictionsFile
+from shared.scoring import PredictionsFile
 
 RESULTS: list[dict[str, Any]] = [
     {"item_id": "q1", "index": 0, "sample": 0, "output": 'Two\nlines, "quoted"', "prediction": "A", "outcome": "scored",
@@ -56,11 +56,24 @@ def test_plain_lines_have_the_first_field_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "form", "meant"),
+    [
+        ("set1.predict", None, "txt"),
+        ("set1.predict", "csv", "csv"),
+        ("answers.JSONL", None, "jsonl"),
+        ("a", None, "txt"),
+    ],
+)
+def test_the_ending_says_the_form_unless_it_is_said(name: str, form: str | None, meant: str) -> None:
+    assert PredictionsFile.model_validate({"name": name, "format": form, "fields": {"a": "output"}}).form == meant
+
+
+@pytest.mark.parametrize(
     "form",
     [
         {"name": "../answers.csv", "fields": {"a": "output"}},
         {"name": ".hidden.csv", "fields": {"a": "output"}},
-        {"name": "answers.xml", "fields": {"a": "output"}},
+        {"name": "answers.csv", "format": "xml", "fields": {"a": "output"}},
         {"name": "answers.csv", "fields": {}},
         {"name": "answers.csv", "fields": {"a": "target"}},
     ],

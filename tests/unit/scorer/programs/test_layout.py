@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from services.scorer.programs.layout import Layout, result_file
-from shared.manifest import PredictionsFile, ProgramScoring
+from shared.scoring import PredictionsFile, ProgramScoring
 from shared.storage.mongo import Document
 from shared.unpacking import ArchiveLimits
 
