@@ -83,7 +83,7 @@ def write_bundle(folder: Path) -> None:
         "title": f"Hostile {MARKUP['script']} {UNSEEN['override']}",
         "description": f"{MARKUP['image']} {SUM} {UNSEEN['terminal']} {WIDE['word'][:1_500]}",
         "overview": "overview.md",
-        "tags": [MARKUP["drawing"], UNSEEN["override"], "W" * 200, MARKUP["attribute"]],
+        "tags": [MARKUP["drawing"][:60], UNSEEN["override"], "W" * 60, MARKUP["attribute"][:60]],
         "prompt": {"system": MARKUP["data"], "template": "{{ question }}"},
         "generation": {"temperature": 0, MARKUP["apostrophe"]: MARKUP["script"]},
         "phases": [
