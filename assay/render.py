@@ -93,29 +93,30 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Table:
     return made
 
 
-def ranked(evaluations: Iterable[Evaluation]) -> list[tuple[int | None, Evaluation]]:
-    """Best first, equal scores sharing a rank; what has no score comes last, without one."""
+def ranked(evaluations: Iterable[Evaluation], *, lowest_first: bool = False) -> list[tuple[int | None, Evaluation]]:
+    """Best first, equal scores sharing a rank; what has no score comes last, without one. `lowest_first` where less is better."""
+    sign = 1 if lowest_first else -1
     scored: list[tuple[float, Evaluation]] = []
     unscored: list[tuple[int | None, Evaluation]] = []
     for evaluation in evaluations:
         score = (evaluation.metrics or {}).get("overall_score")
         if evaluation.status is Status.COMPLETED and isinstance(score, int | float):
-            scored.append((score, evaluation))
+            scored.append((sign * score, evaluation))
         else:
             unscored.append((None, evaluation))
-    scored.sort(key=lambda pair: (-pair[0], pair[1].number))
+    scored.sort(key=lambda pair: (pair[0], pair[1].number))
     ranks: list[tuple[int | None, Evaluation]] = []
     for score, evaluation in scored:
-        ranks.append((1 + sum(other > score for other, _ in scored), evaluation))
+        ranks.append((1 + sum(other < score for other, _ in scored), evaluation))
     return ranks + unscored
 
 
-def scores(evaluations: Iterable[Evaluation], title: str | None = None) -> Table:
-    """The ranked score table: accuracy with its 95 % interval, rate and latency of each evaluation.
+def scores(evaluations: Iterable[Evaluation], title: str | None = None, *, lowest_first: bool = False) -> Table:
+    """The ranked score table: accuracy with its 95 % interval, rate and latency of each evaluation. `lowest_first` as for `ranked`.
 
     Columns that would say the same in every row (all answered, all covered, all completed, score = accuracy) are left out.
     """
-    order = ranked(evaluations)
+    order = ranked(evaluations, lowest_first=lowest_first)
     metrics = [evaluation.metrics or {} for _, evaluation in order]
     latencies = [found.get("latency_ms") or {} for found in metrics]
     columns: dict[str, list[object]] = {

@@ -81,10 +81,19 @@ def run(
         found.document(ended)
     else:
         found.out.print()
-        found.out.print(scores(ended))
+        found.out.print(scores(ended, lowest_first=_lowest_first(found, environment, ended)))
         _advise(found, ended)
     if any(evaluation.status is not Status.COMPLETED for evaluation in ended):
         raise typer.Exit(FAILED)
+
+
+def _lowest_first(found: Session, environment: str, ended: Sequence[Evaluation]) -> bool:
+    """Whether less is better by the leaderboard's first column; asked only where there is something to rank."""
+    if len(ended) < 2:
+        return False
+    with found.client() as client:
+        columns = client.environments.get(environment).columns
+    return bool(columns) and columns[0].sorting == "asc"
 
 
 def _followed(found: Session, started: Sequence[Evaluation]) -> list[Evaluation]:

@@ -9,9 +9,9 @@ from shared.api import Evaluation
 from tests.unit.assay.fakes import evaluation, metrics
 
 
-def written(*evaluations: Evaluation, width: int = 200) -> list[list[str]]:
+def written(*evaluations: Evaluation, width: int = 200, lowest_first: bool = False) -> list[list[str]]:
     console = Console(file=StringIO(), width=width)
-    console.print(render.scores(evaluations))
+    console.print(render.scores(evaluations, lowest_first=lowest_first))
     assert isinstance(console.file, StringIO)
     return [line.split() for line in console.file.getvalue().splitlines()]
 
@@ -28,6 +28,11 @@ def test_equal_scores_share_a_rank_and_what_has_none_comes_last() -> None:
     assert rows[0][2:] == ["100.00%", "10.0-90.0%", "4/4", "12.5", "20.0", "40.0", "#3", "completed"]
     assert rows[-1][-3:] == ["failed:", "no", "space"]
     assert head[-1] == "Status"
+
+
+def test_where_less_is_better_the_lowest_comes_first() -> None:
+    _, *rows = written(made(1, 2), made(2, None, status="failed"), made(3, 4), made(4, 2), lowest_first=True)
+    assert [(row[0], row[1]) for row in rows] == [("1", "m1"), ("1", "m4"), ("3", "m3"), ("-", "m2")]
 
 
 def test_what_a_program_alone_can_score_counts_no_correct_answers() -> None:
