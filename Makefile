@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint up down bench bench-peers chaos screenshots lock secrets clean
+.PHONY: help demo test test-large lint up down bench bench-peers chaos screenshots lock secrets clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -16,9 +16,13 @@ help: ## this list
 demo: $(STAMP) ## evaluate the sample models on the sample environment and show the scores
 	@$(BIN)/python -m assay.demo
 
+# In the order of their folders: files that take long come first, so that none of them is left for the end.
 test: lint ## lint and the whole test suite, several files at once
 	@$(BIN)/python -m tests.pages.chromium
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test-large: $(STAMP) ## tests that take minutes: 100,000 items from the upload to the scores, a bundle of 200 MB
+	@$(BIN)/python -m pytest -m large
 
 lint: $(STAMP) ## lint, format and type checks
 	@$(BIN)/ruff check .

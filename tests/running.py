@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,8 +15,10 @@ from typing import Any, Self
 import httpx
 
 import assay
+from assay.errors import Conflict
 from deploy.embedded.stack import Stack
 from shared.api import Evaluation, Model
+from shared.contracts import ACTIVE
 
 ROOT = Path(__file__).parent.parent
 WORD_PROBLEMS = ROOT / "environments" / "word-problems"
@@ -133,6 +135,15 @@ class RunningStack:
 
     def add_model(self, name: str, *, model: str | None = None, **settings: Any) -> Model:
         return self.client.models.add(name, base_url=self.endpoint.base_url, model=model or name, **settings)
+
+    def remove_model(self, model_id: str) -> None:
+        """With what still runs on it, which may end by itself meanwhile."""
+        for evaluation in list(self.client.evaluations.list(model=model_id)):
+            if evaluation.status in ACTIVE:
+                with suppress(Conflict):
+                    self.client.evaluations.cancel(evaluation.id)
+                self.client.evaluations.wait(evaluation.id)
+        self.client.models.delete(model_id)
 
     def evaluate(self, environment: str, models: Sequence[Model], **settings: Any) -> list[Evaluation]:
         started = self.client.evaluations.start(environment, models=[model.id for model in models], **settings)

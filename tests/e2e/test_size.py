@@ -20,6 +20,16 @@ MOST_MB = {"gateway": 150, "artifacts": 400, "artifacts child": 400, "scorer": 3
 """What a process may have in memory at its peak: a few times what it has when it does nothing, and far below what it handles."""
 
 
+pytestmark = [pytest.mark.large, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """One that nothing else has used: what memory a process has at its peak depends on what it did before."""
+    with RunningStack(tmp_path_factory.mktemp("size")) as running:
+        yield running
+
+
 def manifest(slug: str, **more: object) -> str:
     fields = {"id": "id", "input": "question", "target": "answer"}
     return yaml.safe_dump(
@@ -47,7 +57,6 @@ def within_bounds(stack: RunningStack) -> Iterator[None]:
     assert {name: held for name, held in found.items() if held > MOST_MB[name]} == {}
 
 
-@pytest.mark.timeout(400)
 def test_a_hundred_thousand_items(stack: RunningStack, tmp_path: Path) -> None:
     (tmp_path / "environment.yaml").write_text(manifest("hundred-thousand", tags=["huge"]))
     with (tmp_path / "all.jsonl").open("w") as lines:
@@ -79,7 +88,6 @@ def test_a_hundred_thousand_items(stack: RunningStack, tmp_path: Path) -> None:
     assert done.metrics["accuracy"] == pytest.approx(0.95, abs=0.005)
 
 
-@pytest.mark.timeout(400)
 def test_a_bundle_of_200_mb(stack: RunningStack, tmp_path: Path) -> None:
     text = Random(1).randbytes(100_000).hex()
     archive = tmp_path / "bundle.zip"

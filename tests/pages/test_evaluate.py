@@ -33,11 +33,7 @@ def models(stack: RunningStack) -> Iterator[list[Model]]:
     ]
     yield made
     for model in made:
-        for evaluation in stack.client.evaluations.list(model=model.id):
-            if evaluation.status in ("queued", "running", "scoring"):
-                stack.client.evaluations.cancel(evaluation.id)
-                stack.client.evaluations.wait(evaluation.id)
-        stack.client.models.delete(model.id)
+        stack.remove_model(model.id)
 
 
 def box(page: Page, model: Model) -> Locator:

@@ -59,8 +59,7 @@ def test_every_page_is_checked() -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (390, True)], ids=["wide and light", "narrow and dark"])
 def test_accessible(visit: Visit, seed: Seed, subtests: pytest.Subtests, width: int, dark: bool) -> None:
     visitor = visit(width=width, dark=dark)
     for address in seed.addresses():

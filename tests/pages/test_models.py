@@ -22,13 +22,8 @@ def model(stack: RunningStack) -> Iterator[Model]:
     stack.push_sample_environment()
     made = stack.add_model("listed", model="sample-80", source="trained", max_concurrency=4, api_key=SECRET)
     yield made
-    for found in list(stack.client.models.list()):
-        if found.id == made.id:
-            for evaluation in list(stack.client.evaluations.list(model=made.id)):
-                if evaluation.status in ("queued", "running", "scoring"):
-                    stack.client.evaluations.cancel(evaluation.id)
-                    stack.client.evaluations.wait(evaluation.id)
-            stack.client.models.delete(made.id)
+    if any(found.id == made.id for found in stack.client.models.list()):
+        stack.remove_model(made.id)
 
 
 def test_the_list_is_live(visit: Visit, stack: RunningStack, model: Model) -> None:

@@ -67,4 +67,4 @@ class Visitor:
     def close(self) -> None:
         self.context.close()
         unexpected = [error for error in self.errors if not any(re.search(wanted, error) for wanted in self.expected)]
-        assert unexpected == []
+        assert unexpected == [], f"the page said: {unexpected}"
