@@ -21,8 +21,9 @@ test: lint ## lint and the whole test suite, several files at once
 	@$(BIN)/python -m tests.pages.chromium
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test-large: $(STAMP) ## tests that take minutes: 100,000 items from the upload to the scores, a bundle of 200 MB
-	@$(BIN)/python -m pytest -m large
+test-large: $(STAMP) ## what takes minutes: every kill point, outages, a full disk, 100,000 items, a bundle of 200 MB
+	@$(BIN)/python -m tests.pages.chromium
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m large
 
 lint: $(STAMP) ## lint, format and type checks
 	@$(BIN)/ruff check .

@@ -26,7 +26,7 @@ def test_the_undisturbed_evaluation_is_whole(undisturbed: Played) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [1, 14])
+@pytest.mark.parametrize("seed", [1, pytest.param(14, marks=pytest.mark.large)])
 def test_an_evaluation_in_a_storm(stage: Stage, undisturbed: Played, seed: int) -> None:
     played = stage.play(seed)
     assert played.differences(undisturbed) == [], "\n".join(played.log)

@@ -124,6 +124,7 @@ def test_the_demo_evaluates_all_models_and_stops_everything(tmp_path: Path) -> N
     assert not (tmp_path / "demo" / "stack" / "stack.json").exists()
 
 
+@pytest.mark.large
 @pytest.mark.timeout(200)
 def test_an_interrupted_demo_stops_everything(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "assay.demo", "--folder", str(tmp_path / "demo")]

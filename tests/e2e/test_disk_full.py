@@ -12,7 +12,10 @@ import pytest
 from tests.e2e.test_kills import same
 from tests.running import RunningStack
 
-pytestmark = pytest.mark.timeout(300)  # a stack of its own, a minute of recovery, on a machine that others use
+pytestmark = [
+    pytest.mark.large,
+    pytest.mark.timeout(300),
+]  # a stack of its own, a minute of recovery, on a machine that others use
 
 
 @pytest.fixture

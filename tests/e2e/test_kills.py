@@ -13,6 +13,8 @@ import pytest
 from shared.api import Evaluation, Model
 from tests.running import ROOT, RunningStack
 
+pytestmark = pytest.mark.large
+
 POINTS = [
     "predictor.called",  # after the call, before the publish
     "predictor.published",  # after the publish, before the acknowledgement

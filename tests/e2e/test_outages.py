@@ -12,7 +12,10 @@ from shared.api import Evaluation, Model
 from tests.e2e.test_kills import same
 from tests.running import RunningStack
 
-pytestmark = pytest.mark.timeout(300)  # an outage and what comes after it, on a machine that others use
+pytestmark = [
+    pytest.mark.large,
+    pytest.mark.timeout(300),
+]  # an outage and what comes after it, on a machine that others use
 
 OUTAGE_S = 20.0
 """Above every time-out and lease. That a part is away for so long is what is tested, so it is waited for."""

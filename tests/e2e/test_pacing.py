@@ -22,6 +22,7 @@ def statuses(stack: RunningStack, model: Model, until: str) -> list[str]:
     return said
 
 
+@pytest.mark.large
 def test_auto_stays_under_what_the_endpoint_bears_while_its_controller_is_killed(stack: RunningStack) -> None:
     stack.push_sample_environment()
     model = stack.add_model("sample-95", max_concurrency="auto", max_attempts=20)

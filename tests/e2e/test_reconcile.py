@@ -17,6 +17,8 @@ from tests.e2e.test_giving_up import same as same_rows
 from tests.e2e.test_kills import same
 from tests.running import EndpointProcess, RunningStack
 
+pytestmark = pytest.mark.large
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:

@@ -157,7 +157,7 @@ def test_leaderboard_ranks_sorts_and_compares(visit: Visit, stack: RunningStack,
     tied = [row for row in board if row.tied]
     assert len(tied) >= 2
     expect(page.locator(".board-rank", has_text="tied")).to_have_count(len(tied))
-    expect(page.get_by_text("Partial: 10 samples")).to_be_visible()
+    expect(page.get_by_text("Partial: 10 samples").first).to_be_visible()
     first = board[0]
     assert first.accuracy_ci95 is not None
     interval = f"{first.accuracy_ci95[0] * 100:.1f}\u2013{first.accuracy_ci95[1] * 100:.1f}%"

@@ -71,7 +71,7 @@ def test_accessible(visit: Visit, seed: Seed, subtests: pytest.Subtests, width: 
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("width", [pytest.param(1440, marks=pytest.mark.large), 390])
 def test_the_keyboard_reaches_everything(visit: Visit, seed: Seed, subtests: pytest.Subtests, width: int) -> None:
     visitor = visit(width=width)
     for address in seed.addresses():

@@ -60,7 +60,7 @@ def harmless(visitor: Visitor) -> None:
     assert page.evaluate("getComputedStyle(document.body).display") != "none"
 
 
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("width", [pytest.param(1440, marks=pytest.mark.large), 390])
 def test_every_page_shows_it_as_text(
     visit: Callable[..., Visitor], attacked: Seed, width: int, subtests: pytest.Subtests
 ) -> None:

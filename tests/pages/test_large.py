@@ -37,7 +37,7 @@ LINE_IN_THE_MIDDLE = """(frame) => new Promise((done) => {
 })"""
 """Of an element that scrolls, once it has come to rest."""
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.large, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

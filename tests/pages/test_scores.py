@@ -226,8 +226,7 @@ def test_a_bad_filter_is_named(visit: Visit, evaluation: Evaluation) -> None:
     expect(page.locator(".problems")).to_contain_text("outcome")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "dark"), [(1440, True), (390, False)], ids=["wide and dark", "narrow and light"])
 def test_accessible(visit: Visit, evaluation: Evaluation, without_dataset: Evaluation, width: int, dark: bool) -> None:
     visitor = visit(width=width, dark=dark)
     base = f"/evaluations/{evaluation.number}"
