@@ -12,6 +12,8 @@ import pytest
 from shared.api import Evaluation, Model
 from tests.running import ROOT, RunningStack
 
+pytestmark = pytest.mark.large
+
 LIMIT = 50
 CONCURRENCY = 4
 

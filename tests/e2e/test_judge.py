@@ -223,6 +223,7 @@ def test_what_is_not_judged_counts_nothing_and_says_why(
     assert evaluation.metrics["coverage"] == 1
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     "points", [("scorer.asked", "predictor.published"), ("scorer.written", "orchestrator.dispatching")]
 )

@@ -288,6 +288,7 @@ def test_a_cancelled_evaluations_program_is_stopped(stack: RunningStack, model: 
     until(lambda: not processes_with("only-in-this-test"))
 
 
+@pytest.mark.large
 def test_a_killed_scorers_program_runs_again(stack: RunningStack, model: Model, tmp_path: Path) -> None:
     stack.arm("scorer.program_done")
     program = 'open("/app/output/scores.json", "w").write(\'{"a": 1}\')'

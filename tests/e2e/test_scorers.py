@@ -144,6 +144,7 @@ def test_a_target_that_cannot_be_used_is_told_by_its_line(running: RunningStack,
         )
 
 
+@pytest.mark.large
 def test_a_killed_scorer_loses_nothing_of_what_it_had_begun(running: RunningStack, model: Model) -> None:
     (slow,) = running.evaluate("endless", [model])
     for event in running.client.events(slow.id):

@@ -17,6 +17,7 @@ const STATES = { live: "Live", lost: "Connection lost; it comes back by itself",
 function start(root) {
   const lines = new Lines();
   const latest = byId("log-latest");
+  const total = byId("log-count"); // held, since the last scroll may come when the scores have taken the log's place
   const level = byId("log-level");
   const search = byId("log-search");
   const progress = progressOf(byId("progress"));
@@ -39,7 +40,7 @@ function start(root) {
     latest.textContent = unseen ? `Jump to latest \u00b7 ${count(unseen)} new` : "Jump to latest";
     const all = `${count(lines.count)} lines`;
     const dropped = lines.dropped ? `, the first ${count(lines.dropped)} only by the command` : "";
-    byId("log-count").textContent = (lines.filtered ? `${count(lines.shown.length)} of ${all}` : all) + dropped;
+    total.textContent = (lines.filtered ? `${count(lines.shown.length)} of ${all}` : all) + dropped;
   }
 
   function draw() {
