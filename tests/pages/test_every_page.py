@@ -59,7 +59,14 @@ def test_every_page_is_checked() -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("width", "dark"), [(1440, False), (390, True)], ids=["wide and light", "narrow and dark"])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [
+        pytest.param(1440, False, marks=pytest.mark.large),
+        (390, True),
+    ],  # the pages' own tests look at most of them wide and light
+    ids=["wide and light", "narrow and dark"],
+)
 def test_accessible(visit: Visit, seed: Seed, subtests: pytest.Subtests, width: int, dark: bool) -> None:
     visitor = visit(width=width, dark=dark)
     for address in seed.addresses():
