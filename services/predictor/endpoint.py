@@ -75,11 +75,12 @@ class Endpoint:
                         answer = await self._sent(orjson.dumps(sent), deadline)
                     except CallFailed as failure:
                         found = quirk(failure.status or 0, failure.message, sent)
-                        if found is None:
-                            raise
-                        # Learned: it is sent again at once, the way that the endpoint takes it. Another call may have learned it meanwhile.
-                        if found not in self._quirks:
+                        # Another call may have learned it meanwhile.
+                        if found is not None and found not in self._quirks:
                             self._quirks.append(found)
+                        # One that is refused for what has been changed already would be sent again until its deadline.
+                        if found is None or adapted(body, self._quirks)[0] == sent:
+                            raise
                     else:
                         answer.adapted = [row.told for row in changes]
                         return answer

@@ -147,6 +147,31 @@ async def test_what_an_endpoint_does_not_take_is_learned_from_its_refusals() -> 
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+        "Unknown parameter 'max_completion_tokens'. Use max_completion_tokens or max_tokens, both are unsupported.",
+    ],
+)
+async def test_an_endpoint_that_refuses_whatever_is_changed_is_not_asked_for_ever(said: str) -> None:
+    bodies: list[dict[str, object]] = []
+
+    async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            bodies.append(json.loads((await read_request(reader))[1]))
+            writer.write(whole({"error": {"message": said}}, b"400 Bad Request"))
+
+    job = JOB.model_copy(update={"params": {"max_tokens": 9}})
+    async with serving(refusing) as url:
+        model = endpoint(url)
+        for _ in range(2):
+            with pytest.raises(CallFailed, match="HTTP 400") as caught:
+                await model.call(job)
+            assert not caught.value.retryable
+    assert len(bodies) <= 5
+
+
+@pytest.mark.parametrize(
     ("handler", "settings", "message"),
     [
         (hanging, {"timeout_s": 0.1}, r"no answer within 0\.1 s"),
