@@ -260,6 +260,81 @@ class ModelEndpoint(Wire):
         )
 
 
+class EngineSettings(Wire):
+    """How a launcher starts the inference engine of a model that has no endpoint of its own. What a person may say of it, with its
+    limits, is `shared.api.Engine`."""
+
+    name: str
+    """Which command template: `vllm`, `sglang`, `llama.cpp`, `transformers`, or one of the operator's."""
+    checkpoint: str
+    """A folder or file on the launcher's machine, `s3://bucket/prefix`, or a Hugging Face Hub id."""
+    adapter: str | None = None
+    """A LoRA adapter on top of it, in one of the same forms."""
+    revision: str | None = None
+    """Of a Hub id: branch, tag or commit."""
+    args: list[str] = []
+    """More arguments, one by one: no shell reads them."""
+    start_timeout_s: float = 600.0
+    idle_stop_s: float = 300.0
+
+
+class EngineOrder(Wire):
+    """KV `engines`, key `wanted.<model id>`, written by the orchestrator alone: that a model's engine is to be up, and until when.
+
+    `until` is a Unix time in seconds, moved on while evaluations need the model; once it has passed, the engine is stopped.
+    `request` grows with each new wish of a person or an evaluation: what has `failed` is tried again only for a new one.
+    """
+
+    model: str
+    model_name: str
+    served_name: str
+    """What the engine is to call the model: the `model` of requests to it."""
+    settings: EngineSettings
+    until: float
+    request: int = 1
+
+
+class EngineState(Wire):
+    """KV `engines`, key `state.<model id>`, written by the launcher that holds it: how the engine is.
+
+    `status` is one of `starting`, `running`, `stopped`, `failed`; `detail` says it in words, with the engine's own last lines where it
+    failed. `base_url` is where it answers, while it runs. `at` is a Unix time in seconds, renewed every 2 s while a launcher has the
+    engine in hand: one that is 10 s old belongs to a launcher that is gone, whose engines are gone with it, and any other may take it over.
+    Each write names the revision that it replaces.
+    """
+
+    model: str
+    status: ModelStatus
+    detail: str = ""
+    since: float
+    at: float
+    request: int = 0
+    """The request that this answers."""
+    launcher: str | None = None
+    """The instance that has it in hand."""
+    base_url: str | None = None
+    restarts: int = 0
+    """How often it has died and been started again since it was last asked for."""
+
+
+class EngineLines(Wire):
+    """KV `engines`, key `log.<model id>`, written by the launcher at most once a second: the engine's last output, at most 200 lines of 500
+    characters. As it comes, it is told as `assay.model.log` events too."""
+
+    lines: list[str] = []
+
+
+class EngineTemplate(Wire):
+    """One way to start an engine, as a launcher offers it (command `launcher.engines`). `missing` says what has to be installed where it
+    cannot be used on the launcher's machine, and is None where it can."""
+
+    name: str
+    title: str
+    takes: list[str]
+    """Forms of a checkpoint: `folder`, `file`, `s3`, `hub`; and `adapter` where it can load one."""
+    missing: str | None = None
+
+
 class PacingReport(Wire):
     """Core `pacing.<model>.report`: what a replica's calls came to in the last `span_s` seconds.
 

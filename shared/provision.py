@@ -132,6 +132,7 @@ BUCKETS = (
     Bucket(subjects.KV_CANCELLED, 86400.0),
     Bucket(subjects.KV_LEASES, 15.0),
     Bucket(subjects.KV_PACING, None),
+    Bucket(subjects.KV_ENGINES, None),
 )
 
 

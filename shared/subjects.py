@@ -10,6 +10,7 @@ KV_MODELS = "models"
 KV_CANCELLED = "cancelled"
 KV_LEASES = "leases"
 KV_PACING = "pacing"
+KV_ENGINES = "engines"
 
 SCORER_CONSUMER = "scorer"
 """The durable consumer that all scorer replicas share on PREDICTIONS, for what is scored at once."""
@@ -103,6 +104,21 @@ def pacing_hold(model_id: str) -> str:
 def pacing_grant(model_id: str) -> str:
     """Core subject: how many calls each replica may start, where `requests_per_minute` bounds them."""
     return f"pacing.{model_id}.grant"
+
+
+def engine_wanted(model_id: str) -> str:
+    """Key of KV `engines`: an `EngineOrder`."""
+    return f"wanted.{model_id}"
+
+
+def engine_state(model_id: str) -> str:
+    """Key of KV `engines`: an `EngineState`."""
+    return f"state.{model_id}"
+
+
+def engine_log(model_id: str) -> str:
+    """Key of KV `engines`: `EngineLines`."""
+    return f"log.{model_id}"
 
 
 def health(service: str) -> str:
