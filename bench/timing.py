@@ -29,6 +29,12 @@ class Timing:
         """To the event that says that the last result is stored."""
         return self.at(self.items)
 
+    @property
+    def told(self) -> int:
+        """Results that were stored when the last event but the final one told of them. The final one comes after all results of the
+        evaluation have been counted, once, which decides that it is complete (`docs/recovery.md`)."""
+        return max(done for _, done in self.progress if done < self.items)
+
     def at(self, count: int) -> float:
         """When `count` results were stored, between two progress events on a straight line."""
         before_s, before = self.progress[0]

@@ -50,6 +50,7 @@ def test_an_evaluation_is_timed_from_its_post() -> None:
 
 def test_counts_between_two_events_lie_on_a_line() -> None:
     found = Timing(100, 0.5, [(0.5, 0), (1.5, 50), (3.5, 100)], 4.0)
+    assert found.told == 50
 
     assert found.at(25) == 1.0
     assert found.at(50) == 1.5
