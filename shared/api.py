@@ -245,7 +245,10 @@ class PacingInfo(BaseModel):
 
 
 class Model(BaseModel):
-    """A registered model. Its key is never among the fields; `has_api_key` says whether there is one."""
+    """A registered model. Its key is never among the fields; `has_api_key` says whether there is one.
+
+    `latency_ms` is that of the last tiny completion that a probe asked for, `last_error` what its endpoint was last unreachable with.
+    """
 
     id: str
     name: str
@@ -267,6 +270,8 @@ class Model(BaseModel):
     status: ModelStatus
     status_detail: str = ""
     status_since: datetime | None = None
+    last_error: str | None = None
+    last_error_at: datetime | None = None
     latency_ms: float | None = None
     pacing: PacingInfo | None = None
     created_at: datetime

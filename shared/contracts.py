@@ -398,14 +398,25 @@ class PacingState(Wire):
     hold_until: float | None = None
     law: dict[str, Any] = {}
     """The control law's memory; whoever takes over goes on from it."""
+    asks: int = 0
+    """How often it was asked in vain since it is unreachable: the pauses in between grow with it."""
+    unlisted: bool = False
+    """It answers although the endpoint's list of models lacks it."""
+    answer_ms: float | None = None
+    """How long the last tiny completion took."""
 
 
 class ProbeAnswer(Wire):
-    """What a predictor found when it asked the endpoint for its models."""
+    """What a predictor found when it asked an endpoint: `running` or `unreachable`, and why in words.
+
+    `latency_ms` is that of a tiny completion, where one was answered; `listed` whether the endpoint's list of models has the model, None
+    where there is no list.
+    """
 
     status: ModelStatus
     detail: str
     latency_ms: float | None = None
+    listed: bool | None = None
 
 
 class Event(BaseModel):

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     endpoint_allow: str = ""
     endpoint_deny: str = ""
     """Networks, separated by commas, see `shared.networks`."""
+    probe_every_s: float = Field(default=60.0, ge=0)
+    """How often a model that answers and that nobody calls is asked for its list of models; 0: never."""
 
     # Evaluations
     unreachable_wait_s: float = Field(default=900.0, ge=0)

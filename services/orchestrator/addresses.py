@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from shared.errors import FieldError, Invalid
 from shared.networks import METADATA_NAMES, Networks, as_address, resolve
 
-RESOLVE_TIMEOUT_S = 2.0
+RESOLVE_TIMEOUT_S = 1.0
 
 
 async def check_base_url(base_url: str, networks: Networks) -> str:

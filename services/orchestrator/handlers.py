@@ -63,6 +63,7 @@ class Orchestrator:
         async def create(key: str | None) -> Any:
             documents = await creation.create_evaluations(self._store.database, request, key)
             self._claim_now.set()
+            self._ask_soon(documents)
             return created_view(documents).model_dump(mode="json")
 
         return await self._once(body.get("idempotency"), create)
@@ -103,7 +104,13 @@ class Orchestrator:
         await self._until_closed(body["id"])
         document = await creation.redrive(self._store.database, body["id"])
         self._claim_now.set()
+        self._ask_soon([document])
         return evaluation_view(document).model_dump(mode="json")
+
+    def _ask_soon(self, evaluations: list[Document]) -> None:
+        """Those of their models that are unreachable may have been so for long, and be asked seldom."""
+        needed = {row[who] for row in evaluations for who in ("model", "judge") if row.get(who)}
+        self._service.spawn(self._models.ask_soon(needed), "asking for models soon")
 
     async def put_on_leaderboard(self, body: dict[str, Any]) -> Any:
         return evaluation_view(await leaderboard.put_on(self._store.database, body["id"])).model_dump(mode="json")

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from typing import Any
+from collections.abc import Collection
 
 from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
@@ -22,7 +22,12 @@ from shared.storage.mongo import Database, Document
 
 logger = logging.getLogger("assay.orchestrator")
 
-PROBE_TIMEOUT_S = 4.0
+PROBE_S = 3.2
+"""For a probe that a person waits for: registering answers within 5 s, of which a name that does not resolve may take one."""
+REPLY_S = 0.4
+
+NOT_ASKED = frozenset({ModelStatus.STARTING, ModelStatus.STOPPED, ModelStatus.FAILED})
+"""Of a model whose engine is not up nobody is there to be asked."""
 
 
 class Models:
@@ -41,19 +46,8 @@ class Models:
     async def create(self, fields: Document, model_id: str) -> Document:
         """Register; the answer says what a first probe found, and comes whatever the endpoint does."""
         base_url = await check_base_url(fields["base_url"], self._networks)
-        document: Document = {
-            **fields,
-            "_id": model_id,
-            "base_url": base_url,
-            "status": ModelStatus.UNREACHABLE,
-            "status_detail": "not probed yet",
-            "status_since": now(),
-            "latency_ms": None,
-            "created_at": now(),
-        }
-        document.update(await self._ask(document))
-        state = first_state(_endpoint(document), ModelStatus(document["status"]), document["status_detail"])
-        document.update(mirrored(state))
+        document: Document = {**fields, "_id": model_id, "base_url": base_url, "created_at": now()}
+        document.update(mirrored(first_state(_endpoint(document), await self._ask(document))))
         await self._models.replace_one({"_id": model_id}, document, upsert=True)
         await self._pacing.tell(model_id)
         await self.publish(document)
@@ -71,9 +65,8 @@ class Models:
             changes["base_url"] = await check_base_url(changes["base_url"], self._networks)
         document.update(changes)
         if changes.keys() & {"base_url", "api_key", "model", "api"}:
-            changes |= await self._ask(document)
+            changes |= mirrored(await self._pacing.found(_endpoint(document), await self._ask(document)))
             document.update(changes)
-            await self._found(document)
         await self._models.update_one({"_id": model_id}, {"$set": changes})
         await self.publish(document)
         return document
@@ -100,12 +93,18 @@ class Models:
     async def probe(self, model_id: str) -> Document:
         """Ask a predictor to ask the endpoint now; the status follows the answer."""
         document = await self.get(model_id)
-        found = await self._ask(document)
-        if found["status"] != document["status"] and not await self._found({**document, **found}):
-            found = {"latency_ms": found["latency_ms"]}
-        document.update(found)
+        if document["status"] in NOT_ASKED:
+            raise Conflict(
+                f"model {document['name']} is {document['status']}: its engine has to run before it is asked"
+            )
+        found = mirrored(await self._pacing.found(_endpoint(document), await self._ask(document)))
         await self._models.update_one({"_id": model_id}, {"$set": found})
-        return document
+        return document | found
+
+    async def ask_soon(self, model_ids: Collection[str]) -> None:
+        """Evaluations wait for these models: those that are unreachable are asked again at once, and as often as at first."""
+        for model_id in model_ids:
+            await self._pacing.ask_soon(model_id)
 
     async def concurrency(self, model_id: str) -> int:
         """Calls at once that the model may have at present."""
@@ -121,7 +120,8 @@ class Models:
         await ensure_consumer(
             self._js, subjects.JOBS, model_consumer(endpoint.id, endpoint.first_limit), keep_max_ack_pending=True
         )
-        await self._pacing.ensure(endpoint, ModelStatus(document["status"]), document["status_detail"])
+        known = ProbeAnswer(status=document["status"], detail=document["status_detail"])
+        await self._pacing.ensure(endpoint, first_state(endpoint, known))
         store = await self._js.key_value(subjects.KV_MODELS)
         await store.put(endpoint.id, endpoint.model_dump_json().encode())
 
@@ -146,24 +146,12 @@ class Models:
         async for document in self._models.find():
             await self.publish(document)
 
-    async def _found(self, document: Document) -> bool:
-        """What a probe has found counts for the fleet; whether it does."""
-        return await self._pacing.found(_endpoint(document), ModelStatus(document["status"]), document["status_detail"])
-
-    async def _ask(self, document: Document) -> dict[str, Any]:
-        body = {"endpoint": _endpoint(document).model_dump(mode="json")}
+    async def _ask(self, document: Document) -> ProbeAnswer:
+        body = {"endpoint": _endpoint(document).model_dump(mode="json"), "within_s": PROBE_S}
         try:
-            answer = ProbeAnswer.model_validate(await call(self._broker, subjects.PROBE, body, timeout=PROBE_TIMEOUT_S))
+            return ProbeAnswer.model_validate(await call(self._broker, subjects.PROBE, body, timeout=PROBE_S + REPLY_S))
         except Unavailable as error:
-            answer = ProbeAnswer(status=ModelStatus.UNREACHABLE, detail=f"not probed: {error.detail}")
-        found: dict[str, Any] = {
-            "status": answer.status.value,
-            "status_detail": answer.detail,
-            "latency_ms": answer.latency_ms,
-        }
-        if answer.status != document["status"]:
-            found["status_since"] = now()
-        return found
+            return ProbeAnswer(status=ModelStatus.UNREACHABLE, detail=f"not probed: {error.detail}")
 
 
 def _endpoint(document: Document) -> ModelEndpoint:

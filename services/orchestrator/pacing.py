@@ -7,6 +7,7 @@ tells, so the broker swallows repeats, and a document takes only what is newer t
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -18,7 +19,7 @@ from pymongo.errors import PyMongoError
 from services.orchestrator.broker import publish_event
 from services.orchestrator.state import SOURCE, now
 from shared import subjects
-from shared.contracts import Event, ModelEndpoint, ModelStatus, PacingState
+from shared.contracts import Event, ModelEndpoint, ModelStatus, PacingState, ProbeAnswer
 from shared.storage.mongo import Database, Document
 
 logger = logging.getLogger("assay.orchestrator")
@@ -46,7 +47,11 @@ class Pacing:
         if value is None:
             self._states.pop(key, None)
             return
-        self._states[key] = self._changed[key] = PacingState.model_validate_json(value)
+        before, state = self._states.get(key), PacingState.model_validate_json(value)
+        self._states[key] = state
+        # That a model was asked and answers as before is no news: of thousands, some are asked each second.
+        if before is None or before.model_copy(update={"at": state.at, "asks": state.asks}) != state:
+            self._changed[key] = state
 
     async def mirror(self) -> None:
         """All the time: bring documents up to date and announce what has changed."""
@@ -76,47 +81,63 @@ class Pacing:
             await _announce(self._js, document)
             await self._models.update_one({"_id": model_id}, {"$set": {"announced": telling}})
 
-    async def ensure(self, endpoint: ModelEndpoint, status: ModelStatus, detail: str) -> None:
+    async def ensure(self, endpoint: ModelEndpoint, state: PacingState) -> None:
         """A state for a model that has none yet."""
         store = await self._js.key_value(subjects.KV_PACING)
         with suppress(KeyWrongLastSequenceError):
-            await store.create(endpoint.id, first_state(endpoint, status, detail).model_dump_json().encode())
+            await store.create(endpoint.id, state.model_dump_json().encode())
 
-    async def found(self, endpoint: ModelEndpoint, status: ModelStatus, detail: str) -> bool:
-        """A probe that was asked for found this; whether it counts: not against calls that are being answered."""
+    async def found(self, endpoint: ModelEndpoint, answer: ProbeAnswer) -> PacingState:
+        """A probe that was asked for found this; the state then. It does not count against calls that are being answered."""
+        first = first_state(endpoint, answer)
+        await self.ensure(endpoint, first)
+
+        def change(state: PacingState) -> Document | None:
+            if state.at == first.at:
+                return None  # it is this very one
+            down = answer.status is ModelStatus.UNREACHABLE
+            if down and state.status is ModelStatus.RUNNING and state.in_flight:
+                return None
+            since = state.since if answer.status is state.status else time.time()
+            return {**_learned(answer), "since": since, "asks": 0, "hold_until": None}
+
+        return await self._change(endpoint.id, change) or first
+
+    async def ask_soon(self, model_id: str) -> None:
+        """Somebody waits for the model: where it is unreachable, it is asked again in a second and as often as at first."""
+
+        def change(state: PacingState) -> Document | None:
+            return {"asks": 0} if state.status is ModelStatus.UNREACHABLE and state.asks else None
+
+        await self._change(model_id, change)
+
+    async def _change(self, model_id: str, change: Callable[[PacingState], Document | None]) -> PacingState | None:
+        """Change the state by compare-and-set, unless `change` makes nothing of it; the state then, None where there is none."""
         store = await self._js.key_value(subjects.KV_PACING)
         while True:
             try:
-                entry = await store.get(endpoint.id)
+                entry = await store.get(model_id)
             except KeyNotFoundError:
-                await self.ensure(endpoint, status, detail)
-                return True
+                return None
             state = PacingState.model_validate_json(entry.value or b"")
-            if state.status == status:
-                return True
-            if status is ModelStatus.UNREACHABLE and state.status is ModelStatus.RUNNING and state.in_flight:
-                return False
-            at = max(time.time(), state.at + 0.001)
-            state = state.model_copy(
-                update={"status": status, "detail": detail, "since": at, "at": at, "hold_until": None}
-            )
-            try:
-                await store.update(endpoint.id, state.model_dump_json().encode(), last=entry.revision)
-            except KeyWrongLastSequenceError:
-                continue
-            return True
+            changes = change(state)
+            if changes is None:
+                return state
+            state = state.model_copy(update={**changes, "at": max(time.time(), state.at + 0.001)})
+            with suppress(KeyWrongLastSequenceError):
+                await store.update(model_id, state.model_dump_json().encode(), last=entry.revision)
+                return state
 
     async def forget(self, model_id: str) -> None:
         store = await self._js.key_value(subjects.KV_PACING)
         await store.delete(model_id)
 
 
-def first_state(endpoint: ModelEndpoint, status: ModelStatus, detail: str) -> PacingState:
-    """The state of a model that nobody has called yet."""
+def first_state(endpoint: ModelEndpoint, answer: ProbeAnswer) -> PacingState:
+    """The state of a model that nobody has called yet, of which a probe found this."""
     at = time.time()
     return PacingState(
-        status=status,
-        detail=detail,
+        **_learned(answer),
         since=at,
         at=at,
         mode="auto" if endpoint.max_concurrency == "auto" else "fixed",
@@ -124,17 +145,26 @@ def first_state(endpoint: ModelEndpoint, status: ModelStatus, detail: str) -> Pa
     )
 
 
+def _learned(answer: ProbeAnswer) -> Document:
+    """The fields of a state that follow from a probe."""
+    measured = {} if answer.latency_ms is None else {"answer_ms": answer.latency_ms}
+    return {"status": answer.status, "detail": answer.detail, "unlisted": answer.listed is False, **measured}
+
+
 def mirrored(state: PacingState) -> Document:
-    """The fields of a model's document that follow its state."""
+    """The fields of a model's document that follow its state; its last error stays when it answers again."""
+    at = datetime.fromtimestamp(state.at, UTC)
     return {
         "status": state.status.value,
         "status_detail": state.detail,
         "status_since": datetime.fromtimestamp(state.since, UTC),
+        "latency_ms": state.answer_ms,
+        **({"last_error": state.detail, "last_error_at": at} if state.status is ModelStatus.UNREACHABLE else {}),
         "pacing": {
             **state.model_dump(
                 include={"mode", "limit", "in_flight", "calls_per_s", "latency_ms", "calls", "refused", "at"}
             ),
-            "updated_at": datetime.fromtimestamp(state.at, UTC),
+            "updated_at": at,
         },
     }
 

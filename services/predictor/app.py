@@ -43,6 +43,7 @@ async def build() -> FastStream:
         await pacing.start()
         await models.start()
         service.spawn(predictor.tick(), "the predictor's clock")
+        service.spawn(predictor.ask_idle(), "asking models that nobody calls")
 
     @app.on_shutdown
     async def stop() -> None:

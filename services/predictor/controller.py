@@ -1,8 +1,8 @@
 """One model's controller: in every predictor, and at work in the one that holds the model's lease.
 
 It hears what all replicas' calls came to, sets the limit (`max_ack_pending` of the model's consumer), counts out grants where
-`requests_per_minute` bounds the calls, and pauses and resumes the model. What it knows is in KV `pacing`, from where the next
-one goes on. `docs/pacing.md` tells it at length.
+`requests_per_minute` bounds the calls, pauses the model, and says when it is unreachable; the prober says when it is back. What it
+knows is in KV `pacing`, from where the next one goes on. `docs/pacing.md` tells it at length.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from nats.js.kv import KeyValue
 
 from services.predictor.grants import Bucket
 from services.predictor.pacing import Interval, Law, Window, decide, law_for
-from services.predictor.reachability import Evidence, Probing
+from services.predictor.reachability import Evidence
 from services.predictor.recent import Recent
 from services.predictor.worker import ModelWorker
 from shared import subjects
@@ -55,8 +55,6 @@ class Controller:
         self._active_at = -IDLE_S
         self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
-        self._probe: asyncio.Task[None] | None = None
-        self._writing = asyncio.Lock()
         # Of the leader
         self._leads = False
         self._revision: int | None = None
@@ -65,7 +63,6 @@ class Controller:
         self._window = Window()
         self._used: list[bool] = []
         self._evidence = Evidence()
-        self._probing = Probing()
         self._bucket = Bucket(60.0)
         self._recent = Recent()
         self._shown_at = 0.0
@@ -75,13 +72,13 @@ class Controller:
 
     def abandon(self) -> None:
         """Do nothing more, as a process that dies: the lease has to grow old."""
-        for task in (self._task, self._probe):
-            if task:
-                task.cancel()
+        if self._task:
+            self._task.cancel()
 
     async def stop(self) -> None:
         self.abandon()
-        await asyncio.gather(*(task for task in (self._task, self._probe) if task), return_exceptions=True)
+        if self._task:
+            await asyncio.gather(self._task, return_exceptions=True)
         await self._step_down()
 
     @property
@@ -117,14 +114,14 @@ class Controller:
             await self._control(time.monotonic())
 
     def _wanted(self, now: float) -> bool:
-        """Whether the model needs a controller: calls are made, it is paused or down, or its settings are new."""
+        """Whether the model needs a controller: calls are made or wait, it is paused, or its settings are new."""
         if now - self._active_at < IDLE_S or self._worker.state is None:
             return True
         law, model = self._worker.state.law, self._worker.endpoint.model
         settled = law.get("ceiling") == model.most_at_once and (law.get("mode") == "auto") == (
             model.max_concurrency == "auto"
         )
-        return self._worker.state.status is not ModelStatus.RUNNING or not settled
+        return self._worker.state.status is ModelStatus.PAUSED or not settled
 
     # The leader's coming and going
 
@@ -138,7 +135,6 @@ class Controller:
         self._window.restart(now, lowered=False)
         self._used = []
         self._evidence = Evidence()
-        self._probing.start(now)
         self._recent = Recent()
         self._bucket = Bucket(model.requests_per_minute or 60.0)
         # What may have been granted since the last one wrote cannot be told; so at most one call gathers.
@@ -170,30 +166,29 @@ class Controller:
 
     async def _write(self, **changes: Any) -> bool:
         """Write the state, unless somebody else has since it was read; then what he wrote is taken over."""
-        async with self._writing:
-            if "status" in changes and changes["status"] is not self._state.status:
-                changes["since"] = time.time()
-            state = self._state.model_copy(
-                update={
-                    **changes,
-                    "at": max(time.time(), self._state.at + 0.001),
-                    "mode": self._law.mode,
-                    "limit": self._law.limit,
-                    "law": self._law.model_dump(mode="json"),
-                }
+        if "status" in changes and changes["status"] is not self._state.status:
+            changes |= {"since": time.time(), "asks": 0}
+        state = self._state.model_copy(
+            update={
+                **changes,
+                "at": max(time.time(), self._state.at + 0.001),
+                "mode": self._law.mode,
+                "limit": self._law.limit,
+                "law": self._law.model_dump(mode="json"),
+            }
+        )
+        try:
+            self._revision = await self._states.update(
+                self._model_id, state.model_dump_json().encode(), last=self._revision
             )
-            try:
-                self._revision = await self._states.update(
-                    self._model_id, state.model_dump_json().encode(), last=self._revision
-                )
-            except KeyWrongLastSequenceError:
-                await self._load()
-                await self._worker.apply(self._state)
-                return False
-            self._state = state
-            self._shown_at = time.monotonic()
-            await self._worker.apply(state)
-            return True
+        except KeyWrongLastSequenceError:
+            await self._load()
+            await self._worker.apply(self._state)
+            return False
+        self._state = state
+        self._shown_at = time.monotonic()
+        await self._worker.apply(state)
+        return True
 
     # Control
 
@@ -206,6 +201,7 @@ class Controller:
         self._recent.add(report)
 
     async def _control(self, now: float) -> None:
+        await self._follow(now)
         model = self._worker.endpoint.model
         law = law_for(model, self._law.model_dump(mode="json"))
         if law != self._law:
@@ -217,14 +213,21 @@ class Controller:
                 if time.time() >= (self._state.hold_until or 0.0):
                     self._window.restart(now, lowered=False)
                     await self._write(status=ModelStatus.RUNNING, detail="the pause is over", hold_until=None)
-            case _:
-                if now >= self._probing.due and (self._probe is None or self._probe.done()):
-                    self._probe = asyncio.create_task(self._ask())
+
+    async def _follow(self, now: float) -> None:
+        """What others have written of the model meanwhile: that it answers again, or was found down."""
+        seen = self._worker.state
+        if seen is None or seen.at <= self._state.at:
+            return
+        before = self._state.status
+        await self._load()
+        if self._state.status is not before:
+            self._evidence = Evidence()
+            self._window.restart(now, lowered=False)
 
     async def _pace(self, now: float) -> None:
         if verdict := self._evidence.verdict(now):
             self._evidence = Evidence()
-            self._probing.start(now)
             logger.warning("model %s is unreachable: %s", self._model_id, verdict)
             await self._write(status=ModelStatus.UNREACHABLE, detail=verdict)
             return
@@ -278,24 +281,6 @@ class Controller:
         if tokens := self._bucket.grant(now):
             grant = PacingGrant(tokens=tokens)
             await self._nc.publish(subjects.pacing_grant(self._model_id), grant.model_dump_json().encode())
-
-    async def _ask(self) -> None:
-        """Is it back? First a cheap question, then one call, since an engine may list its models while completions fail."""
-        answer = await self._worker.endpoint.probe()
-        failure = None if answer.status is ModelStatus.RUNNING else answer.detail
-        if failure is None and (trial := self._worker.gate.start_trial()):
-            called = await trial
-            failure = f"GET /models is answered, but a call failed: {called}" if called else None
-        now = time.monotonic()
-        if failure is not None:
-            self._probing.failed(now)
-            if failure != self._state.detail:
-                await self._write(detail=failure)
-            return
-        self._evidence = Evidence()
-        self._window.restart(now, lowered=False)
-        logger.info("model %s answers again", self._model_id)
-        await self._write(status=ModelStatus.RUNNING, detail=answer.detail)
 
     def _unknown(self) -> PacingState:
         return PacingState(status=ModelStatus.RUNNING, since=time.time(), at=0.0, limit=self._law.limit)

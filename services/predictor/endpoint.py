@@ -3,8 +3,8 @@
 Every model has connections of its own, so that one that hangs holds up no other.
 """
 
-import asyncio
 import time
+from typing import Any
 
 import httpx
 import orjson
@@ -30,11 +30,8 @@ from services.predictor.connections import (
 )
 from services.predictor.deadlines import Deadline
 from services.predictor.dialects import Quirk, adapted, quirk
-from shared.contracts import Job, ModelEndpoint, ModelStatus, ProbeAnswer
+from shared.contracts import ChatMessage, Job, ModelEndpoint
 from shared.networks import Networks
-
-PROBE_TIMEOUT_S = 3.0
-MAX_PROBE_BYTES = 16 * 1024 * 1024
 
 
 class Endpoint:
@@ -42,10 +39,11 @@ class Endpoint:
 
     def __init__(self, model: ModelEndpoint, api_key: str | None, networks: Networks) -> None:
         self.model = model
+        self._api_key = api_key
         self._quirks: list[Quirk] = []  # what it was found not to take
         base = httpx.URL(model.base_url.rstrip("/") + "/")
         self._call_path = base.raw_path + (b"chat/completions" if model.api == "chat" else b"completions")
-        self._models_path = base.raw_path + b"models"
+        self._base_path = base.raw_path
         self._connections = Connections(
             base,
             {
@@ -65,7 +63,18 @@ class Endpoint:
 
     async def call(self, job: Job) -> Answer:
         """One call for one sample, within the model's deadlines; raises `CallFailed` with what went wrong."""
-        body = request_body(self.model.api, self.model.model, job.messages, job.params, stream=self.model.stream)
+        return await self.ask(job.messages, job.params)
+
+    async def ask(self, messages: list[ChatMessage], params: dict[str, Any]) -> Answer:
+        """See `call`."""
+        try:
+            return await self._ask(messages, params)
+        except CallFailed as failure:
+            failure.message = self.without_key(failure.message)
+            raise
+
+    async def _ask(self, messages: list[ChatMessage], params: dict[str, Any]) -> Answer:
+        body = request_body(self.model.api, self.model.model, messages, params, stream=self.model.stream)
         deadline = Deadline(self.model)
         try:
             async with deadline:
@@ -116,26 +125,13 @@ class Endpoint:
                 answer.feed(rest.decode("utf-8", "replace").rstrip("\r"), time.monotonic() - began)
             return answer.answer()
 
-    async def probe(self) -> ProbeAnswer:
-        """Ask for the list of models: a cheap question that every OpenAI-compatible server answers."""
-        began = time.monotonic()
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                response = await self._connections.exchange(b"GET", self._models_path, limit=MAX_PROBE_BYTES)
-        except TimeoutError:
-            return ProbeAnswer(status=ModelStatus.UNREACHABLE, detail=f"no answer within {PROBE_TIMEOUT_S:g} s")
-        except ExchangeFailed as error:
-            return ProbeAnswer(status=ModelStatus.UNREACHABLE, detail=f"cannot connect: {error.reason}")
-        latency_ms = (time.monotonic() - began) * 1000
-        if response.status in (401, 403):
-            detail = f"HTTP {response.status}: the endpoint refuses the API key, or wants one"
-            return ProbeAnswer(status=ModelStatus.UNREACHABLE, detail=detail, latency_ms=latency_ms)
-        if response.status >= 500 or 300 <= response.status < 400:
-            detail = f"HTTP {response.status} to GET {self.model.base_url.rstrip('/')}/models"
-            return ProbeAnswer(status=ModelStatus.UNREACHABLE, detail=detail, latency_ms=latency_ms)
-        return ProbeAnswer(
-            status=ModelStatus.RUNNING, detail=f"HTTP {response.status} to GET /models", latency_ms=latency_ms
-        )
+    async def get(self, path: str, *, limit: int) -> Response:
+        """`GET base_url/path`, a body of `limit` bytes at most. Raises `ExchangeFailed`."""
+        return await self._connections.exchange(b"GET", self._base_path + path.encode(), limit=limit)
+
+    def without_key(self, text: str) -> str:
+        """What an endpoint said, without the key that it may repeat."""
+        return text.replace(self._api_key, "***") if self._api_key else text
 
 
 def _whole(response: Response) -> Answer:

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
 
 from services.predictor.answers import Trouble
 from shared.contracts import ModelStatus
@@ -29,14 +28,6 @@ EVIDENCE = frozenset({Trouble.UNREACHABLE, Trouble.FAILING, Trouble.OVERLOADED})
 """Kinds of failure that an endpoint which is down shows."""
 
 
-class Entry(Enum):
-    """What a call that asked for entry may do. `TRIAL`: it is the one that finds out whether the endpoint is back."""
-
-    CALL = "call"
-    TRIAL = "trial"
-    DROP = "drop"
-
-
 class Gate:
     """One model's gate in one replica. `shut` says whether a call has to ask."""
 
@@ -53,32 +44,25 @@ class Gate:
         self._suspect_until = 0.0
         self._unreachable = 0
         self._failing = 0
-        self._waiters: deque[asyncio.Future[bool]] = deque()
-        self._trial: asyncio.Future[str | None] | None = None
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     # What calls do
 
-    async def enter(self, dropped: Callable[[], bool]) -> Entry:
-        """Wait until a call may start; `DROP` as soon as its evaluation is given up."""
+    async def enter(self, dropped: Callable[[], bool]) -> bool:
+        """Wait until a call may start (True), or its evaluation is given up."""
         while True:
             if dropped():
-                return Entry.DROP
+                return False
             if not self.closed and self._has_room():
                 if not self._paced:
-                    return Entry.CALL
+                    return True
                 if self.tokens > 0:
                     self.tokens -= 1
-                    return Entry.CALL
+                    return True
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
-            try:
-                if await waiter:
-                    return Entry.TRIAL
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled() and waiter.result():
-                    self.trial_ended("the trial call was given up")
-                raise
+            await waiter
 
     def answered(self) -> None:
         """A call was answered or refused: the endpoint is there."""
@@ -86,8 +70,6 @@ class Gate:
         if self._suspect_until:
             self._suspect_until = 0.0
             self._refresh()
-        if self._trial:
-            self.trial_ended(None)
 
     def failed(self, trouble: Trouble, *, first: bool) -> None:
         """A call failed as those of a dead endpoint do; `first` of its sample."""
@@ -177,23 +159,6 @@ class Gate:
     def waiting(self) -> int:
         return len(self._waiters)
 
-    # Trials
-
-    def start_trial(self) -> "asyncio.Future[str | None] | None":
-        """Let one of those that wait call; the answer is what it failed with, None where it was answered. None: nobody waits."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                self._trial = asyncio.get_running_loop().create_future()
-                waiter.set_result(True)
-                return self._trial
-        return None
-
-    def trial_ended(self, failure: str | None) -> None:
-        trial, self._trial = self._trial, None
-        if trial and not trial.done():
-            trial.set_result(failure)
-
     def wake(self) -> None:
         """Let all that wait look again: an evaluation was given up."""
         self._wake(len(self._waiters))
@@ -207,7 +172,7 @@ class Gate:
         while count > 0 and self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
-                waiter.set_result(False)
+                waiter.set_result(None)
                 count -= 1
 
     def _refresh(self) -> None:

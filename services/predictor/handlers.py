@@ -11,6 +11,8 @@ from nats.js.kv import KeyValue
 from services.predictor.controller import Controller
 from services.predictor.endpoint import Endpoint
 from services.predictor.notes import Notes
+from services.predictor.probe import probe
+from services.predictor.prober import Prober
 from services.predictor.worker import ModelWorker
 from shared import subjects
 from shared.contracts import ModelEndpoint, PacingGrant, PacingHold, PacingState, dropped_up_to
@@ -43,6 +45,7 @@ class Predictor:
         await self._publisher.start()
         self._leases: KeyValue = await self._service.js.key_value(subjects.KV_LEASES)
         self._pacing: KeyValue = await self._service.js.key_value(subjects.KV_PACING)
+        self._prober = Prober(self._pacing, self.workers, self._service.settings.probe_every_s)
         await self._service.nc.subscribe(subjects.pacing_hold("*"), cb=self._held)
         await self._service.nc.subscribe(subjects.pacing_grant("*"), cb=self._granted)
 
@@ -74,8 +77,10 @@ class Predictor:
         """KV `pacing`: a model was paused or resumed, or its limit changed."""
         if value is None:
             self._states.pop(key, None)
+            self._prober.seen(key, None)
             return
         self._states[key] = state = PacingState.model_validate_json(value)
+        self._prober.seen(key, state)
         if worker := self.workers.get(key):
             await worker.apply(state)
 
@@ -99,12 +104,16 @@ class Predictor:
                 worker.given_up()
 
     async def probe(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Command `predictor.probe` {endpoint}: does it answer?"""
+        """Command `predictor.probe` {endpoint, within_s}: does it answer?"""
         endpoint = await self._endpoint(ModelEndpoint.model_validate(body["endpoint"]))
         try:
-            return (await endpoint.probe()).model_dump(mode="json")
+            return (await probe(endpoint, body["within_s"], complete=True)).model_dump(mode="json")
         finally:
             endpoint.close()
+
+    async def ask_idle(self) -> None:
+        """All the time: see `Prober`."""
+        await self._prober.run()
 
     async def tick(self) -> None:
         """In-progress acknowledgements, twice a second since `ack_wait` is short, and notes, once."""
@@ -123,6 +132,7 @@ class Predictor:
             await worker.puller.reconnected()
 
     async def stop(self) -> None:
+        await self._prober.stop()
         await asyncio.gather(*(controller.stop() for controller in self.controllers.values()))
         await asyncio.gather(*(worker.stop(DRAIN_S) for worker in self.workers.values()))
         await self._publisher.stop()

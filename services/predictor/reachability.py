@@ -1,14 +1,19 @@
-"""Whether an endpoint is down, from what the whole fleet's calls came to, and when to ask it again. Pure."""
+"""Whether an endpoint is down, from what the whole fleet's calls came to, and when it is asked how it is. Pure."""
 
 from dataclasses import dataclass
 
 from services.predictor.gate import SUSPECT_FAILING, SUSPECT_UNREACHABLE
-from shared.contracts import PacingReport
+from shared.contracts import ModelStatus, PacingReport, PacingState
 
 FAILING_S = 1.0
 """5xx count as an endpoint that is down only where nothing was answered for so long."""
-FIRST_PROBE_S = 1.0
-LAST_PROBE_S = 30.0
+LAST_PAUSE_S = 30.0
+"""Between two questions to an endpoint that is down, while evaluations may still wait for it."""
+LONG_DOWN_S = 900.0
+"""By then they have given it up, unless they were told to wait for longer."""
+LONGEST_PAUSE_S = 300.0
+SPREAD = 0.25
+"""Models that were registered together are asked apart."""
 
 
 @dataclass
@@ -41,17 +46,17 @@ class Evidence:
         return None
 
 
-@dataclass
-class Probing:
-    """When to ask an endpoint that is down again: after pauses that double."""
+def ask_at(state: PacingState, every_s: float, spread: float) -> float | None:
+    """When a model that nobody calls is asked next, in Unix time; None: it is not.
 
-    due: float = 0.0
-    pause: float = FIRST_PROBE_S
-
-    def start(self, now: float) -> None:
-        self.pause = FIRST_PROBE_S
-        self.due = now + self.pause
-
-    def failed(self, now: float) -> None:
-        self.pause = min(LAST_PROBE_S, 2 * self.pause)
-        self.due = now + self.pause
+    Calls that are answered move it on, since `at` moves with each write of the controller. `every_s` is the time between two questions to
+    one that answers (0: never), `spread` in -1..1 moves it by up to a quarter. One that is down is asked after 1, 2, 4 ... 30 s, and when
+    it has been down for long every five minutes.
+    """
+    match state.status:
+        case ModelStatus.RUNNING:
+            return state.at + every_s * (1 + SPREAD * spread) if every_s else None
+        case ModelStatus.UNREACHABLE:
+            longest = LAST_PAUSE_S if state.at - state.since < LONG_DOWN_S else LONGEST_PAUSE_S
+            return state.at + min(longest, 2.0 ** min(state.asks, 10))
+    return None

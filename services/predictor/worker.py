@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from services.predictor.answers import Answer, CallFailed, Trouble
 from services.predictor.endpoint import Endpoint
-from services.predictor.gate import EVIDENCE, Entry, Gate
+from services.predictor.gate import EVIDENCE, Gate
 from services.predictor.notes import Notes
 from services.predictor.retries import RETRY_AFTER_CAP_S, pause_before_retry
 from services.predictor.tally import Tally
@@ -206,12 +206,9 @@ class ModelWorker:
         """Call until an answer, a last word, or the end of the attempts; None where the evaluation was cancelled meanwhile."""
         started_at = time.time()
         attempt = spared = 0
-        entry = Entry.CALL
         while True:
-            if self.gate.shut:
-                entry = await self._enter(job)
-                if entry is Entry.DROP:
-                    return None
+            if self.gate.shut and not await self._enter(job):
+                return None
             attempt += 1
             began = time.monotonic()
             self.tally.begin(began)
@@ -219,10 +216,6 @@ class ModelWorker:
                 answer, failure = await self.endpoint.call(job), None
             except CallFailed as error:
                 answer, failure = None, error
-            except BaseException:
-                if entry is Entry.TRIAL:
-                    self.gate.trial_ended("the trial call was given up")
-                raise
             finally:
                 ended = time.monotonic()
                 self.tally.end(ended)
@@ -237,8 +230,7 @@ class ModelWorker:
                 return _prediction(job, outcome, attempt, started_at, latency_ms, answer=answer)
             assert failure
             # One that fails again and again is no evidence against the endpoint.
-            spared += await self._failed(failure, entry, first=attempt - spared == 1)
-            entry = Entry.CALL
+            spared += await self._failed(failure, first=attempt - spared == 1)
             pause = pause_before_retry(failure, attempt - spared, self.endpoint.model.max_attempts, self._rng)
             if pause is None:
                 outcome = Outcome.INFRA_ERROR if failure.retryable else Outcome.MODEL_ERROR
@@ -257,7 +249,7 @@ class ModelWorker:
                 self._told.add((evaluation, text))
                 self._notes.add(evaluation, text)
 
-    async def _enter(self, job: Job) -> Entry:
+    async def _enter(self, job: Job) -> bool:
         if why := self.gate.why:
             self._notes.add(job.evaluation, f"{_judge(job)}{why}: waiting")
         self._held[job.evaluation, _judge(job)] += 1
@@ -266,7 +258,7 @@ class ModelWorker:
         finally:
             self._held[job.evaluation, _judge(job)] -= 1
 
-    async def _failed(self, failure: CallFailed, entry: Entry, *, first: bool) -> bool:
+    async def _failed(self, failure: CallFailed, *, first: bool) -> bool:
         """Tell the others what a failure means for them; whether it is the endpoint's own and costs the sample no attempt."""
         trouble = failure.trouble
         self.tally.failed(trouble, failure.message, first=first)
@@ -276,17 +268,11 @@ class ModelWorker:
                 hold = PacingHold(seconds=seconds)
                 await self._nc.publish(subjects.pacing_hold(self.endpoint.model.id), hold.model_dump_json().encode())
         if trouble is Trouble.TIMEOUT:
-            if entry is Entry.TRIAL:
-                self.gate.trial_ended(failure.message)
             return False
         if trouble is None or trouble not in EVIDENCE:
             self.gate.answered()
             return False
         self.gate.failed(trouble, first=first)
-        if entry is Entry.TRIAL:
-            self.gate.trial_ended(failure.message)
-            # An endpoint that answers and fails with this sample alone must not be tried with it for ever.
-            return trouble is Trouble.UNREACHABLE
         return self.gate.down
 
     async def _publish(self, prediction: Prediction) -> None:

@@ -85,11 +85,11 @@ def test_an_endpoint_that_goes_down_pauses_its_model_and_burns_few_attempts(stac
 def test_an_endpoint_whose_every_call_fails_is_paused_though_it_lists_its_models(stack: RunningStack) -> None:
     stack.push_sample_environment()
     endpoint = EndpointProcess()
-    endpoint.behave(error_500_rate=1.0)
     model = stack.client.models.add(
         "half", base_url=endpoint.base_url, model="sample-95", max_concurrency=16, max_attempts=3
     )
     assert model.status == "running"
+    endpoint.behave(error_500_rate=1.0)
     try:
         evaluation = stack.evaluate("word-problems", [model], phase="test")[0]
         assert statuses(stack, model, "unreachable")[-1] == "unreachable"
@@ -125,10 +125,11 @@ def test_a_pause_that_the_endpoint_asks_for_is_kept_by_all_replicas(stack: Runni
 def test_requests_per_minute_hold_over_two_predictors_with_retries(stack: RunningStack) -> None:
     stack.push_sample_environment()
     endpoint = EndpointProcess()
-    endpoint.behave(error_500_rate=0.2)
     model = stack.client.models.add(
         "budget", base_url=endpoint.base_url, model="sample-95", requests_per_minute=1200, max_attempts=10
     )
+    endpoint.reset()
+    endpoint.behave(error_500_rate=0.2)
     try:
         done = stack.wait(stack.evaluate("word-problems", [model], limit=100))[0]
         stats = endpoint.stats()["sample-95"]

@@ -92,10 +92,9 @@ class Fleet:
             id=self.model_id,
             name="m",
             base_url=self.endpoint.base_url,
-            model="sample-95",
             timeout_s=30,
             connect_timeout_s=5,
-            **{"max_concurrency": 8, "max_attempts": 3, **settings},
+            **{"model": "sample-95", "max_concurrency": 8, "max_attempts": 3, **settings},
         )
         js = self.services[0].js
         await ensure_consumer(js, subjects.JOBS, model_consumer(self.model_id, self.model.first_limit))
@@ -111,6 +110,7 @@ class Fleet:
             self.predictors.append(predictor)
             await predictor.model_changed(self.model_id, self.model.model_dump_json().encode())
             service.spawn(self._follow(predictor, service), "following the bucket")
+            service.spawn(predictor.ask_idle(), "asking models that nobody calls")
 
     async def _follow(self, predictor: Predictor, service: Service) -> None:
         """What `app.py` leaves to a mirror of the whole bucket."""
@@ -175,7 +175,7 @@ async def fleet(services: list[Service]) -> AsyncIterator[Fleet]:
     fleet = Fleet(services, endpoint)
     yield fleet
     await fleet.stop()
-    endpoint.stop()
+    fleet.endpoint.stop()
 
 
 async def test_one_controls_and_the_other_goes_on_from_there(fleet: Fleet) -> None:
@@ -253,3 +253,35 @@ async def test_jobs_of_an_evaluation_that_is_given_up_leave_a_model_that_is_down
         await predictor.evaluation_cancelled(fleet.evaluation, b"cancelled")
     await eventually(lambda: not any(worker.under_way for worker in workers))
     assert not fleet.predictions
+
+
+async def test_models_that_nobody_calls_are_asked_once_over_the_fleet(fleet: Fleet) -> None:
+    for service in fleet.services:
+        service.settings = service.settings.model_copy(update={"probe_every_s": 1.0})
+    await fleet.start()
+    first = await fleet.state()
+    async with asyncio.timeout(30):
+        while (asked := await fleet.state()).at == first.at or asked.law == {}:
+            await asyncio.sleep(0.02)
+    assert asked.status is ModelStatus.RUNNING
+    assert fleet.endpoint.stats()["sample-95"]["requests"] == 0, "the list of models costs no completion"
+    fleet.endpoint.stop()
+    gone = await fleet.until(ModelStatus.UNREACHABLE)
+    assert "connection refused" in gone.detail
+    async with asyncio.timeout(30):
+        while (await fleet.state()).asks < 2:
+            await asyncio.sleep(0.02)
+    assert not any(predictor.controllers[fleet.model_id].leads for predictor in fleet.predictors)
+    fleet.endpoint = EndpointProcess("--port", fleet.endpoint.url.rsplit(":", 1)[1])
+    back = await fleet.until(ModelStatus.RUNNING)
+    assert (back.asks, back.detail) == (0, "it answers")
+    assert back.answer_ms is not None
+    assert fleet.endpoint.stats()["sample-95"]["requests"] == 1
+
+
+async def test_a_model_that_is_not_listed_any_more_is_asked_whether_it_is_gone(fleet: Fleet) -> None:
+    for service in fleet.services:
+        service.settings = service.settings.model_copy(update={"probe_every_s": 0.5})
+    await fleet.start(model="removed")
+    state = await fleet.until(ModelStatus.UNREACHABLE)
+    assert state.detail.startswith("GET /models does not list 'removed', but sample-95, sample-80, sample-60; ")

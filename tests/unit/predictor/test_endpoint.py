@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from services.predictor.answers import CallFailed
 from services.predictor.endpoint import Endpoint
-from shared.contracts import ChatMessage, Job, ModelEndpoint, ModelStatus
+from shared.contracts import ChatMessage, Job, ModelEndpoint
 from shared.networks import Networks
 from shared.scoring import ExactMatchScoring
 from tests.unit.predictor.servers import Handler, read_request, saying, serving
@@ -25,11 +26,11 @@ JOB = Job(
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def endpoint(base_url: str, **settings: float | bool | str) -> Endpoint:
+def endpoint(base_url: str, *, api_key: str = "k", **settings: Any) -> Endpoint:
     fields = {"timeout_s": 5.0, "connect_timeout_s": 5.0, "max_concurrency": 4, "max_attempts": 1, **settings}
     return Endpoint(
         ModelEndpoint.model_validate({"id": "m1", "name": "m", "base_url": base_url, "model": "x", **fields}),
-        "k",
+        api_key,
         Networks(loopback=True),
     )
 
@@ -199,7 +200,7 @@ async def test_an_endpoint_that_refuses_whatever_is_changed_is_not_asked_for_eve
     ],
 )
 async def test_each_deadline_ends_a_call_that_hangs_and_is_named(
-    handler: Handler, settings: dict[str, float], message: str
+    handler: Handler, settings: dict[str, Any], message: str
 ) -> None:
     async with serving(handler) as url:
         with pytest.raises(CallFailed, match=message) as caught:
@@ -223,18 +224,9 @@ async def test_a_stream_without_line_breaks_does_not_grow_for_ever() -> None:
             await endpoint(url, stream=True).call(JOB)
 
 
-@pytest.mark.parametrize(
-    ("answer", "status", "detail"),
-    [
-        (whole({"data": []}), ModelStatus.RUNNING, "HTTP 200"),
-        (whole({}, b"404 Not Found"), ModelStatus.RUNNING, "HTTP 404"),
-        (whole({}, b"401 Unauthorized"), ModelStatus.UNREACHABLE, "refuses the API key"),
-        (whole({}, b"503 Service Unavailable"), ModelStatus.UNREACHABLE, "HTTP 503"),
-        (b"no HTTP\r\n\r\n", ModelStatus.UNREACHABLE, "what came is not HTTP"),
-    ],
-)
-async def test_a_probe_says_what_it_found(answer: bytes, status: ModelStatus, detail: str) -> None:
-    async with serving(saying(answer)) as url:
-        found = await endpoint(url).probe()
-    assert found.status == status
-    assert detail in found.detail
+async def test_a_key_that_an_endpoint_repeats_is_not_told() -> None:
+    said = whole({"error": {"message": "Incorrect API key provided: k-very-secret."}}, b"401 Unauthorized")
+    async with serving(saying(said)) as url:
+        with pytest.raises(CallFailed) as caught:
+            await endpoint(url, api_key="k-very-secret").call(JOB)
+    assert caught.value.message == "HTTP 401: Incorrect API key provided: ***."

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.predictor.answers import Trouble
-from services.predictor.gate import SUSPECT_FAILING, SUSPECT_UNREACHABLE, Entry, Gate
+from services.predictor.gate import SUSPECT_FAILING, SUSPECT_UNREACHABLE, Gate
 from shared.contracts import ModelStatus
 
 
@@ -13,7 +13,7 @@ def never() -> bool:
     return False
 
 
-async def entering(gate: Gate, count: int = 1) -> "list[asyncio.Task[Entry]]":
+async def entering(gate: Gate, count: int = 1) -> list[asyncio.Task[bool]]:
     tasks = [asyncio.create_task(gate.enter(never)) for _ in range(count)]
     await asyncio.sleep(0)
     return tasks
@@ -22,7 +22,7 @@ async def entering(gate: Gate, count: int = 1) -> "list[asyncio.Task[Entry]]":
 async def test_an_open_gate_is_not_asked() -> None:
     gate = Gate(lambda: 0)
     assert not gate.shut
-    assert await gate.enter(never) is Entry.CALL
+    assert await gate.enter(never) is True
 
 
 async def test_a_paused_model_holds_its_calls_until_it_runs() -> None:
@@ -33,7 +33,7 @@ async def test_a_paused_model_holds_its_calls_until_it_runs() -> None:
     tasks = await entering(gate, 3)
     assert gate.waiting == 3
     gate.set_status(ModelStatus.RUNNING, "")
-    assert await asyncio.gather(*tasks) == [Entry.CALL] * 3
+    assert await asyncio.gather(*tasks) == [True] * 3
     assert not gate.shut
 
 
@@ -46,11 +46,11 @@ async def test_a_job_that_nobody_waits_for_leaves_at_once() -> None:
     await asyncio.sleep(0)
     given_up.add("one")
     gate.wake()
-    assert await one is Entry.DROP
+    assert await one is False
     await asyncio.sleep(0)
     assert not two.done()
     gate.set_status(ModelStatus.RUNNING, "")
-    assert await two is Entry.CALL
+    assert await two is True
 
 
 async def test_a_retry_after_holds_and_passes_and_only_a_longer_one_is_news() -> None:
@@ -60,7 +60,7 @@ async def test_a_retry_after_holds_and_passes_and_only_a_longer_one_is_news() ->
     assert gate.shut
     (task,) = await entering(gate)
     assert not task.done()
-    assert await task is Entry.CALL
+    assert await task is True
     assert gate.held_s == 0
     assert not gate.closed
 
@@ -107,37 +107,6 @@ async def test_a_sample_that_fails_again_and_again_is_no_evidence() -> None:
     for _ in range(100):
         gate.failed(Trouble.FAILING, first=False)
     assert not gate.shut
-
-
-async def test_a_trial_lets_one_through_and_tells_what_came_of_it() -> None:
-    gate = Gate(lambda: 0)
-    gate.set_status(ModelStatus.UNREACHABLE, "")
-    assert gate.start_trial() is None
-    tasks = await entering(gate, 3)
-    trial = gate.start_trial()
-    assert trial is not None
-    await asyncio.sleep(0)
-    assert [task.done() for task in tasks] == [True, False, False]
-    assert await tasks[0] is Entry.TRIAL
-    gate.trial_ended("HTTP 500")
-    assert await trial == "HTTP 500"
-    again = gate.start_trial()
-    assert again is not None
-    gate.answered()
-    assert await again is None
-    gate.abandon()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert tasks[2].cancelled()
-
-
-async def test_a_trial_whose_call_is_cancelled_before_it_began_has_ended() -> None:
-    gate = Gate(lambda: 0)
-    gate.set_status(ModelStatus.UNREACHABLE, "")
-    (task,) = await entering(gate)
-    trial = gate.start_trial()
-    assert trial is not None
-    task.cancel()
-    assert await trial == "the trial call was given up"
 
 
 async def test_after_a_pause_no_more_calls_begin_than_were_served_beside_those_refused() -> None:

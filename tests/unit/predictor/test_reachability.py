@@ -1,7 +1,9 @@
 """When an endpoint counts as down."""
 
-from services.predictor.reachability import LAST_PROBE_S, Evidence, Probing
-from shared.contracts import PacingReport
+import pytest
+
+from services.predictor.reachability import LAST_PAUSE_S, LONGEST_PAUSE_S, Evidence, ask_at
+from shared.contracts import ModelStatus, PacingReport, PacingState
 
 
 def report(**counts: int) -> PacingReport:
@@ -41,12 +43,29 @@ def test_a_silent_model_is_not_one_that_is_down() -> None:
     assert evidence.verdict(100.0) is None
 
 
-def test_probes_come_ever_more_rarely() -> None:
-    probing = Probing()
-    probing.start(0.0)
-    at = []
-    for _ in range(8):
-        at.append(probing.due)
-        probing.failed(probing.due)
-    assert at[:5] == [1, 3, 7, 15, 31]
-    assert at[7] - at[6] == LAST_PROBE_S
+def state(status: ModelStatus, at: float, **fields: float) -> PacingState:
+    return PacingState.model_validate({"status": status, "since": 1000.0, "at": at, "limit": 8, **fields})
+
+
+def test_one_that_answers_is_asked_once_in_a_while_and_not_all_at_once() -> None:
+    running = state(ModelStatus.RUNNING, 1000.0)
+    assert [ask_at(running, 60, spread) for spread in (-1, 0, 1)] == [1045.0, 1060.0, 1075.0]
+    assert ask_at(running, 0, 0) is None
+
+
+def test_one_that_is_down_is_asked_ever_more_rarely_though_no_other_is() -> None:
+    pauses = []
+    at = 1000.0
+    for asks in range(60):
+        due = ask_at(state(ModelStatus.UNREACHABLE, at, asks=asks), 0, 0)
+        assert due is not None
+        pauses.append(due - at)
+        at = due
+    assert pauses[:6] == [1, 2, 4, 8, 16, LAST_PAUSE_S]
+    assert set(pauses[6:30]) == {LAST_PAUSE_S}
+    assert pauses[-1] == LONGEST_PAUSE_S
+
+
+@pytest.mark.parametrize("status", ["paused", "starting", "stopped", "failed"])
+def test_others_are_not_asked(status: str) -> None:
+    assert ask_at(state(ModelStatus(status), 1000.0), 60, 0) is None
