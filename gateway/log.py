@@ -24,6 +24,7 @@ TYPES = frozenset(
             )
         ),
         "assay.model.status",
+        "assay.model.log",
         "assay.environment.registered",
     }
 )  # fmt: skip

@@ -313,6 +313,8 @@ class EngineState(Wire):
     launcher: str | None = None
     """The instance that has it in hand."""
     base_url: str | None = None
+    served_name: str | None = None
+    """What it calls the model, while it runs: some engines let nobody choose, so this may be another name than the order's."""
     restarts: int = 0
     """How often it has died and been started again since it was last asked for."""
 

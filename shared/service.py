@@ -37,7 +37,7 @@ GC_THRESHOLD = 20_000
 """Objects more than were freed before the collector looks for cycles. At the default of 700 a batch of documents sets it off many times, and
 what start-up made, which never goes, is looked through each time."""
 
-SERVICES = ("orchestrator", "predictor", "scorer", "artifacts")
+SERVICES = ("orchestrator", "predictor", "scorer", "artifacts", "launcher")
 CHECK_TIMEOUT_S = 3.0
 
 Check = Callable[[], Awaitable[Any]]

@@ -43,6 +43,13 @@ class Settings(BaseSettings):
     probe_every_s: float = Field(default=60.0, ge=0)
     """How often a model that answers and that nobody calls is asked for its list of models; 0: never."""
 
+    engines_at_once: int = Field(default=2, ge=1, le=64)
+    """Inference engines that one launcher runs at a time."""
+    engines_file: Path | None = None
+    """YAML with command templates of engines, beside those that there are."""
+    engines_host: str = Field(default="127.0.0.1", min_length=1)
+    """An address of the launcher's machine: engines listen there, and predictors call them there."""
+
     # Evaluations
     unreachable_wait_s: float = Field(default=900.0, ge=0)
     """How long an evaluation waits for an unreachable model before its samples end as `infra_error`."""
@@ -65,7 +72,7 @@ class Settings(BaseSettings):
     hf_datasets_url: str | None = Field(default=None, pattern=r"^(https?://[^/?#]+(/[^?#]*)?)?$")
     """The Hugging Face Hub's datasets server. Unset: no dataset is fetched, only files that are sent are imported."""
     hf_token: SecretStr | None = None
-    """Of the Hub, for datasets that are private or gated."""
+    """Of the Hub, for datasets and models that are private or gated."""
 
     # Secrets
     secret_key: SecretStr | None = None

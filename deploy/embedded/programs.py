@@ -18,6 +18,7 @@ SERVICES: Mapping[str, str] = {
     "artifacts": "services.artifacts.app",
     "scorer": "services.scorer.app",
     "predictor": "services.predictor.app",
+    "launcher": "services.launcher.app",
     "orchestrator": "services.orchestrator.app",
     "gateway": "gateway.app",
 }

@@ -25,7 +25,7 @@ class Problems:
         self._told: Callable[[Loc, str], str]
 
     def locate(self, file: str, told: Callable[[Loc, str], str]) -> None:
-        """From here on what is said of a path in `file` is said with its line, by `told` (see `yamls.Lines`)."""
+        """From here on what is said of a path in `file` is said with its line, by `told` (see `shared.yamls.Lines`)."""
         self._file, self._told = file, told
 
     def add(self, loc: Iterable[str | int], msg: str) -> None:

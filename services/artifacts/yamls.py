@@ -1,117 +1,22 @@
-"""YAML that is hostile until proven otherwise: read safely, bounded, and with the line of each of its values."""
+"""YAML files of a bundle."""
 
-from collections import Counter
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import Any
 
 from services.artifacts.problems import Problems
-from shared.explain import Loc
-
-_MAX_NODES = 100_000  # of a document with its aliases written out
-_MAX_DEPTH = 64
-_HINTS = {
-    "mapping values are not allowed": "; a text with a colon and a blank in it must be in quotes",
-    "cannot start any token": "; indent with blanks, and put a text that begins so in quotes",
-    "a key must be text": "; a text that begins with { must be, too",
-}
-"""What would be right, by what PyYAML says."""
-# What PyYAML's constructors raise, beside its own errors, where an explicit tag does not fit its value.
-_MISFITS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
-
-
-class _NoMapping(Exception):
-    pass
-
-
-class Lines(dict[Loc, int]):
-    """The line of each path in a document, from 1."""
-
-    def told(self, loc: Loc, msg: str) -> str:
-        """`msg` with the line of `loc`; what is missing has none of its own, but what it is missing from has."""
-        line = next((self[loc[:end]] for end in range(len(loc), 0, -1) if loc[:end] in self), None)
-        return msg if line is None else f"line {line}: {msg}"
+from shared.yamls import Lines, NotRead, parse_yaml
 
 
 def read_yaml(
     path: Path, name: str, max_bytes: int, problems: Problems, keys: str, lenient: bool = False
 ) -> tuple[dict[str, Any], Lines]:
-    """The mapping that the file holds, which must have `keys` (for the message). What is wrong is raised as `Invalid`, with its line.
-
-    A `lenient` reading takes what PyYAML does: keys that are no text, and of a key that is given twice the last value.
-    """
+    """The mapping that the file holds, see `parse_yaml`. What is wrong is raised as `Invalid`, with its line."""
     if path.stat().st_size > max_bytes:
         problems.add([name], f"is larger than {max_bytes:,} bytes")
         problems.raise_any()
     try:
-        return _parsed(path.read_bytes().decode("utf-8-sig"), keys, lenient)
-    except UnicodeDecodeError as error:
-        problems.add([name], f"is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start + 1}")
-    except _NoMapping:
-        problems.add([name], f"must be a mapping with {keys}")
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        told = error.problem or error.context or "is not YAML"
-        problems.add([name], f"{at}{told}{next((hint for sign, hint in _HINTS.items() if sign in told), '')}")
-    except yaml.YAMLError as error:
-        problems.add([name], f"is not YAML: {str(error).splitlines()[0]}")
-    except RecursionError:
-        problems.add([name], f"is nested deeper than {_MAX_DEPTH} levels")
-    problems.raise_any()
-    raise AssertionError("every way here adds a problem")
-
-
-def _parsed(text: str, keys: str, lenient: bool) -> tuple[dict[str, Any], Lines]:
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            raise _NoMapping
-        lines = Lines()
-        _index(node, (), lines, Counter(), lenient)
-        return loader.construct_document(node), lines
-    except _MISFITS as error:
-        raise yaml.YAMLError(f"a value does not fit its type: {error}") from error
-    finally:
-        loader.dispose()
-
-
-def _index(node: yaml.Node, loc: Loc, lines: Lines, seen: Counter[str], lenient: bool) -> None:
-    """Fill `lines`, and refuse what would be read wrongly in silence (a key given twice) or what explodes (aliases of aliases)."""
-
-    def refuse(msg: str, node: yaml.Node) -> NoReturn:
-        raise yaml.MarkedYAMLError(problem=msg, problem_mark=node.start_mark)
-
-    seen["nodes"] += 1
-    if seen["nodes"] > _MAX_NODES:
-        refuse(f"more than {_MAX_NODES:,} values, with aliases written out", node)
-    if len(loc) > _MAX_DEPTH:
-        refuse(f"nested deeper than {_MAX_DEPTH} levels, or within itself", node)
-    lines.setdefault(loc, node.start_mark.line + 1)
-    if node.tag.startswith("!"):
-        what = f"{node.tag} {node.value}" if isinstance(node, yaml.ScalarNode) else node.tag
-        name = f"{loc[-1]}: " if loc else ""
-        refuse(
-            f"{name}{what[:200]} is for the tool that it was written for: no code is run here; write the value itself",
-            node,
-        )
-    if isinstance(node, yaml.SequenceNode):
-        for index, child in enumerate(node.value):
-            _index(child, (*loc, index), lines, seen, lenient)
-    elif isinstance(node, yaml.MappingNode):
-        keys: set[str] = set()
-        for key, child in node.value:
-            if not isinstance(key, yaml.ScalarNode) or not (lenient or key.tag.endswith((":str", ":merge"))):
-                refuse("a key must be text; put it in quotes", key)
-            _index(key, loc, lines, seen, lenient)
-            if key.value in keys and not lenient:
-                refuse(f"the key {key.value!r} is given twice", key)
-            keys.add(key.value)
-            lines.setdefault((*loc, key.value), key.start_mark.line + 1)
-            _index(child, (*loc, key.value), lines, seen, lenient)
-    elif node.tag.endswith(":float") and node.value.lower().lstrip("+-") in (".inf", ".nan"):
-        refuse("a number must be finite", node)
-    elif any("\ud800" <= letter <= "\udfff" for letter in node.value):
-        refuse("half of a surrogate pair is not Unicode text", node)
+        return parse_yaml(path.read_bytes(), keys, lenient)
+    except NotRead as error:
+        problems.add([name], str(error))
+        problems.raise_any()
+        raise

@@ -6,6 +6,7 @@ addresses as single PUTs and GETs, since a multipart upload buffers hundreds of 
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,6 +40,15 @@ class Stored:
 
     size: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object as the store lists it; `etag` changes with its content."""
+
+    key: str
+    size: int
+    etag: str
 
 
 class Objects:
@@ -137,6 +147,18 @@ class Objects:
             digest.update(chunk)
             size += len(chunk)
         return Stored(size, digest.hexdigest())
+
+    async def listed(self, prefix: str, most: int) -> list[Listed]:
+        """The first `most` objects whose key begins with `prefix`, in order."""
+
+        def list_all() -> list[Listed]:
+            found = self._minio.list_objects(self.bucket, prefix, recursive=True)
+            return [
+                Listed(one.object_name or "", one.size or 0, one.etag or "") for one in itertools.islice(found, most)
+            ]
+
+        listed: list[Listed] = await asyncio.to_thread(self._guard, list_all)
+        return listed
 
     async def remove(self, key: str) -> None:
         """Delete; no error where there is nothing."""

@@ -10,6 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from shared.contracts import (
+    EngineLines,
+    EngineOrder,
+    EngineState,
+    EngineTemplate,
     Event,
     FileEntry,
     Job,
@@ -45,6 +49,10 @@ MESSAGES: dict[str, type[BaseModel]] = {
     "pacing_grant": PacingGrant,
     "pacing_state": PacingState,
     "probe_answer": ProbeAnswer,
+    "engine_order": EngineOrder,
+    "engine_state": EngineState,
+    "engine_lines": EngineLines,
+    "engine_template": EngineTemplate,
     "event": Event,
 }
 

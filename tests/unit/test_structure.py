@@ -46,7 +46,8 @@ def test_imports_stay_inside(path: Path) -> None:
 
 def test_what_scorers_measure_with_is_loaded_in_their_workers_alone() -> None:
     heavy = ("sympy", "nltk", "sacrebleu", "rouge_score", "math_verify", "jsonschema")
-    apps = "gateway.app, services.orchestrator.app, services.predictor.app, services.artifacts.app, services.scorer.app"
+    services = ("orchestrator", "predictor", "artifacts", "scorer", "launcher")
+    apps = ", ".join(["gateway.app", *(f"services.{name}.app" for name in services)])
     program = f"import sys, {apps}; print(*[name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []

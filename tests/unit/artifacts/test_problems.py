@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from services.artifacts.problems import Problems, quote
-from services.artifacts.yamls import Lines
 from shared.errors import FieldError
+from shared.yamls import Lines
 
 
 def quoted(folder: Path, name: str, msg: str) -> str | None:

@@ -63,7 +63,7 @@ def test_every_setting_that_is_given_is_a_known_one() -> None:
 
 def test_only_who_needs_the_database_gets_it() -> None:
     without = {name for name in SERVICES if "ASSAY_MONGO_URL" not in CONTAINERS[name]["environment"]}
-    assert without == {"predictor"}
+    assert without == {"predictor", "launcher"}
 
 
 def test_what_runs_hostile_code_reaches_nothing_outside() -> None:

@@ -28,7 +28,7 @@ def test_parts_start_in_order_and_so_stop_in_the_opposite_one(tmp_path: Path) ->
     parser = configuration(tmp_path)
     order = {name: parser.getint(f"program:{name}", "priority") for name in ("mongo", *programs.SERVICES)}
     assert sorted(order, key=order.__getitem__) == [
-        "mongo", "artifacts", "scorer", "predictor", "orchestrator", "gateway",
+        "mongo", "artifacts", "scorer", "predictor", "launcher", "orchestrator", "gateway",
     ]  # fmt: skip
 
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from services.artifacts.bundles import Limits
 from services.artifacts.importers.source import archive_limits, files_in, wrong_file
-from services.artifacts.yamls import Lines
 from shared.errors import Invalid
 from shared.explain import Loc, near
 from shared.unpacking import extract, inner_path
+from shared.yamls import Lines
 
 NAMES = ("competition.yaml", "competition.yml")
 

@@ -10,10 +10,11 @@ from services.artifacts.bundles import Limits
 from services.artifacts.importers.datafiles import Files, listed, matching
 from services.artifacts.importers.source import wrong_file, wrong_option
 from services.artifacts.problems import Problems
-from services.artifacts.yamls import Lines, read_yaml
+from services.artifacts.yamls import read_yaml
 from shared.errors import Invalid
 from shared.explain import explained, near
 from shared.imports import LmEvalImport
+from shared.yamls import Lines
 
 KEYS = "task, doc_to_text and doc_to_target"
 _MAX_INCLUDES = 10
