@@ -10,6 +10,7 @@ from rich.text import Text
 
 from shared.api import Evaluation, LeaderboardRow
 from shared.contracts import Status
+from shared.texts import dollars
 
 NONE = "-"
 
@@ -138,6 +139,9 @@ def scores(evaluations: Iterable[Evaluation], title: str | None = None, *, lowes
     columns[">Items/s"] = [number(found.get("items_per_s")) for found in metrics]
     columns[">p50 ms"] = [number(latency.get("p50")) for latency in latencies]
     columns[">p95 ms"] = [number(latency.get("p95")) for latency in latencies]
+    for name, key in ((">Cost", "cost"), (">Judge's cost", "judge_cost")):
+        if any(found.get(key) is not None for found in metrics):
+            columns[name] = [NONE if found.get(key) is None else dollars(found[key]) for found in metrics]
     columns[">#"] = [f"#{evaluation.number}" for _, evaluation in order]
     if any(evaluation.status is not Status.COMPLETED for _, evaluation in order):
         columns["Status"] = [": ".join(filter(None, (e.status.value, short(e.error, 80)))) for _, e in order]

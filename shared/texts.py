@@ -1,5 +1,6 @@
 """Values as a person reads them, in reports and on pages. Numbers that are None read as a dash."""
 
+import math
 import re
 from typing import Any
 
@@ -48,3 +49,11 @@ def count(number: float | None) -> str:
 def plain(number: float | None) -> str:
     """A metric of unknown unit, to 4 places."""
     return "\u2014" if number is None else f"{number:,.4f}".rstrip("0").rstrip(".")
+
+
+def dollars(amount: float | None) -> str:
+    """As `$1,234.50`, and below a dollar with two digits that count: `$0.0021`."""
+    if amount is None:
+        return "\u2014"
+    places = 2 if amount >= 1 or amount == 0 else min(10, 1 - math.floor(math.log10(amount)))
+    return f"${amount:,.{max(places, 2)}f}"

@@ -16,11 +16,15 @@ MEASURED_ITEMS = 200
 
 EARLIER_EVALUATIONS = 200
 
-_FIELDS = ("number", "model", "model_name", "phase", "metrics.called", "metrics.tokens", "metrics.latency_ms.mean")
+_FIELDS = (
+    "number", "model", "model_name", "judge", "phase",
+    "metrics.called", "metrics.tokens", "metrics.latency_ms.mean", "metrics.judge.asked", "metrics.judge.tokens",
+)  # fmt: skip
 
 
 async def basis(database: Database, environment: EnvironmentDetail) -> dict[str, Any]:
-    """`phases` (`items`, `characters` of a prompt on average), `questions` to a judge, `max_tokens` and `earlier`, as `estimate.js` takes them."""
+    """`phases` (`items`, `characters` of a prompt on average), `questions` to a judge, its name (`judge`), `max_tokens` and `earlier`, as
+    `estimate.js` takes them."""
     version = f"{environment.slug}@{environment.version}"
     lengths = await asyncio.gather(*(prompt_length(database, version, phase.name) for phase in environment.phases))
     found = database["evaluations"].find(
@@ -34,6 +38,7 @@ async def basis(database: Database, environment: EnvironmentDetail) -> dict[str,
         },
         "measured": MEASURED_ITEMS,
         "questions": questions(environment.scoring),
+        "judge": environment.scoring.get("model"),
         "max_tokens": environment.generation.get("max_tokens"),
         "earlier": earlier(rows),
     }
@@ -60,22 +65,30 @@ async def prompt_length(database: Database, version: str, phase: str) -> float |
 def earlier(rows: Iterable[Document]) -> list[dict[str, Any]]:
     """The newest measured evaluation of each model and phase, out of evaluations newest first.
 
-    Tokens are means of the calls whose endpoint counted them, `latency_ms` is the mean of all; None where nothing was measured.
+    Tokens are means of the calls whose endpoint counted them, `judge` those of the questions to it; `latency_ms` is the mean of all. None where
+    nothing was measured.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         metrics = row.get("metrics") or {}
-        tokens = metrics.get("tokens") or {}
-        counted = metrics.get("called", 0) - tokens.get("unreported", 0)
         if not metrics.get("called") or (row["model"], row["phase"]) in found:
             continue
+        judged = metrics.get("judge")
         found[row["model"], row["phase"]] = {
             "number": row["number"],
             "model": row["model"],
             "name": row["model_name"],
             "phase": row["phase"],
-            "prompt": tokens.get("prompt", 0) / counted if counted > 0 and tokens.get("total") else None,
-            "completion": tokens.get("completion", 0) / counted if counted > 0 and tokens.get("total") else None,
+            "tokens": _tokens_of_a_call(metrics.get("tokens") or {}, metrics["called"]),
+            "judge": row["judge"] if judged else None,
+            "judge_tokens": _tokens_of_a_call(judged["tokens"], judged["asked"]) if judged else None,
             "latency_ms": (metrics.get("latency_ms") or {}).get("mean"),
         }
     return list(found.values())
+
+
+def _tokens_of_a_call(tokens: Document, calls: int) -> dict[str, float] | None:
+    counted = calls - tokens.get("unreported", 0)
+    if counted <= 0 or not tokens.get("total"):
+        return None
+    return {part: tokens[part] / counted for part in ("prompt", "completion")}

@@ -37,7 +37,7 @@ TABS = {
 MOST_MODELS = 1000
 """Shown at once: as many as one request may name."""
 
-_ESTIMATED_FROM = {"id", "name", "status", "max_concurrency", "requests_per_minute", "pacing"}
+_ESTIMATED_FROM = {"id", "name", "status", "max_concurrency", "requests_per_minute", "pacing", "price"}
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 

@@ -138,6 +138,10 @@ def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     missing = f", {texts.count(tokens['unreported'])} calls not reported" if tokens.get("unreported") else ""
     counted = f"{texts.count(tokens.get('prompt'))} in, {texts.count(tokens.get('completion'))} out{missing}"
     found.append(("Tokens", texts.count(tokens.get("total")), counted))
+    if metrics.get("cost") is not None:
+        found.append(
+            ("Cost", texts.dollars(metrics["cost"]), "of the model's tokens, at its price when this was started")
+        )
     if judge := metrics.get("judge"):
         found.append(
             (
@@ -146,6 +150,8 @@ def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
                 f"of {texts.count(judge['asked'])} questions to it",
             )
         )
+        if metrics.get("judge_cost") is not None:
+            found.append(("Judge's cost", texts.dollars(metrics["judge_cost"]), "at its price when this was started"))
         if judge["unread"]:
             found.append(
                 ("Not judged", texts.count(judge["unread"]), "answers of which no verdict could be read; they count 0")

@@ -76,6 +76,8 @@ def metric_rows(evaluations: Sequence[Document], columns: Sequence[Column]) -> l
         _row("Items per second", "higher", _two_places, [metric(one, "items_per_s") for one in evaluations]),
         _row("Duration", "lower", seconds, [metric(one, "duration_s") for one in evaluations]),
         _row("Tokens", "", texts.count, _nested(evaluations, "tokens", "total")),
+        _row("Cost", "lower", texts.dollars, [metric(one, "cost") for one in evaluations]),
+        _row("Judge's cost", "", texts.dollars, [metric(one, "judge_cost") for one in evaluations]),
         _row("Calls repeated", "", texts.count, [metric(one, "retries") for one in evaluations]),
     ]
     return [row for row in rows if any(cell.value is not None for cell in row.cells)]

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from services.artifacts.report_case import case_html, case_view
 from shared.contracts import Outcome
-from shared.texts import clip, count, duration, percent, plain, visible
+from shared.texts import clip, count, dollars, duration, percent, plain, visible
 
 Record = Mapping[str, Any]
 
@@ -114,6 +114,9 @@ def summarize(metrics: Record) -> dict[str, Any]:
         "throughput": metrics.get("items_per_s"),
         "latency": metrics.get("latency_ms") or {},
         "tokens": metrics.get("tokens") or {},
+        "cost": metrics.get("cost"),
+        "judge": metrics.get("judge"),
+        "judge_cost": metrics.get("judge_cost"),
         "ttft": metrics.get("ttft_ms") or {},
         "attempts": metrics.get("attempts"),
         "retries": metrics.get("retries"),
@@ -138,5 +141,7 @@ def _template() -> TemplateModule:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({number.__name__: _harmless(number) for number in (percent, duration, count, plain)})
+    environment.filters.update(
+        {number.__name__: _harmless(number) for number in (percent, dollars, duration, count, plain)}
+    )
     return environment.get_template("report.html.j2").module

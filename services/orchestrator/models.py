@@ -159,5 +159,6 @@ def _endpoint(document: Document) -> ModelEndpoint:
 
 
 def settings_of(document: Document) -> Document:
-    """A model's settings as an evaluation keeps them: what was run can be told later, and never its key."""
-    return _endpoint(document).model_dump(mode="json", exclude={"api_key"}) | {"source": document["source"]}
+    """A model's settings as an evaluation keeps them: what was run, and at which price, can be told later, and never its key."""
+    kept = _endpoint(document).model_dump(mode="json", exclude={"api_key"})
+    return kept | {"source": document["source"], "price": document.get("price")}

@@ -26,9 +26,11 @@ With `total` = all samples and `called` = `total` - `infra_error`:
 - `items_per_s` = results / (last `landed_at` - first `started_at`).
 - `latency_ms`, `ttft_ms`: of called results that have one; percentiles interpolated linearly (Hyndman and Fan 1996, type 7).
 - `tokens`: as the endpoint counted them; `unreported` = results with a call but no count, so that the sums are too small.
+- `cost` in US dollars, of those tokens at the price that the model had when the evaluation was started; null where that is not known, or
+  an answer came without a count.
 - `retries` = calls beyond the first of each result.
 - `judge`, where a model judges: `asked` = questions to it, `unread` = answers of which no verdict could be read, its `tokens`, `attempts` and
-  `latency_ms` as above. They are in none of the figures of the evaluated model.
+  `latency_ms` as above, and beside it `judge_cost`. They are in none of the figures of the evaluated model.
 
 - Where of a called result nothing is claimed (`correct` is None: a program scores, and the item has no target), `accuracy` and
   `exact_match` are null, with all that belongs to them.
@@ -44,25 +46,32 @@ from math import fsum, isfinite, sqrt
 from statistics import NormalDist
 from typing import Any
 
+from services.scorer.tokens import Tokens
+
 Z95 = NormalDist().inv_cdf(0.975)
 
 RATES = ("accuracy", "exact_match", "answer_rate")
 
 Rate = float | None
+Price = Mapping[str, float | None] | None
 Interval = list[float] | None
 
 
 class Metrics:
-    """Accumulates results and gives the metrics. Memory: a handful of numbers, and 8 bytes a result for each measured column."""
+    """Accumulates results and gives the metrics. Memory: a handful of numbers, and 8 bytes a result for each measured column.
 
-    def __init__(self, total: int, *, judged: bool = False) -> None:
+    `price` and `judge_price` are `input` and `output` in US dollars per million tokens.
+    """
+
+    def __init__(self, total: int, *, price: Price = None, judged: bool = False, judge_price: Price = None) -> None:
         self._total = total
+        self._price, self._judge_price = price, judge_price
         self._judge = _Judge() if judged else None
         self._outcomes = {"scored": 0, "no_answer": 0, "model_error": 0, "infra_error": 0}
         self._clusters = _Clusters()
         self._scores: dict[str, array[float]] = {}
         self._columns: dict[str, array[float]] = {"latency_ms": array("d"), "ttft_ms": array("d")}
-        self._tokens = _Tokens()
+        self._tokens = Tokens()
         self._attempts = 0
         self._retries = 0
         self._claims = True
@@ -124,7 +133,7 @@ class Metrics:
             self._first_start = started
         if landed is not None and (self._last_landing is None or landed > self._last_landing):
             self._last_landing = landed
-        self._tokens.add(result["usage"], attempts)
+        self._tokens.add(result["usage"], attempts, answered=result["outcome"] in ("scored", "no_answer"))
 
     def finish(self, main_metric: str = "accuracy", corpus: Mapping[str, float] | None = None) -> dict[str, Any]:
         """The metrics as JSON-able values. `main_metric` names `accuracy`, `exact_match`, `answer_rate`, a per-item score or one of `corpus`: those
@@ -164,6 +173,7 @@ class Metrics:
             "items_per_s": self._items_per_s(done),
             **{name: _spread(column) for name, column in self._columns.items()},
             "tokens": dict(self._tokens.counts),
+            "cost": self._tokens.cost(self._price),
             "attempts": self._attempts,
             "retries": self._retries,
         }
@@ -171,6 +181,7 @@ class Metrics:
             metrics["corpus"] = sorted(over_all)
         if self._judge:
             metrics["judge"] = self._judge.finish()
+            metrics["judge_cost"] = self._judge.tokens.cost(self._judge_price)
         if infra:
             score_bounds: dict[str, Interval] = {
                 name: _score_bounds(self._scores[name], infra, self._total) for name in scores
@@ -200,29 +211,12 @@ class Metrics:
         return done / (self._last_landing - self._first_start)
 
 
-class _Tokens:
-    """Tokens as an endpoint counted them."""
-
-    def __init__(self) -> None:
-        self.counts = {"prompt": 0, "completion": 0, "total": 0, "unreported": 0}
-
-    def add(self, usage: Mapping[str, Any] | None, attempts: int) -> None:
-        prompt, completion, total = ((usage or {}).get(f"{part}_tokens") for part in ("prompt", "completion", "total"))
-        if prompt is None and completion is None and total is None:
-            self.counts["unreported"] += attempts > 0
-            return
-        prompt, completion = prompt or 0, completion or 0
-        self.counts["prompt"] += prompt
-        self.counts["completion"] += completion
-        self.counts["total"] += prompt + completion if total is None else total
-
-
 class _Judge:
     """What the judge was asked, and what that took."""
 
     def __init__(self) -> None:
         self._asked = self._unread = self._attempts = 0
-        self._tokens = _Tokens()
+        self.tokens = Tokens()
         self._latency_ms = array("d")
 
     def add(self, verdicts: Sequence[Mapping[str, Any]], *, judged: bool) -> None:
@@ -230,7 +224,7 @@ class _Judge:
         for verdict in verdicts:
             self._asked += 1
             self._attempts += verdict["attempts"]
-            self._tokens.add(verdict["usage"], verdict["attempts"])
+            self.tokens.add(verdict["usage"], verdict["attempts"], answered=verdict["score"] is not None)
             if verdict["latency_ms"] is not None:
                 self._latency_ms.append(verdict["latency_ms"])
         # One without any has a rubric that could not be rendered with it.
@@ -241,7 +235,7 @@ class _Judge:
             "asked": self._asked,
             "unread": self._unread,
             "attempts": self._attempts,
-            "tokens": dict(self._tokens.counts),
+            "tokens": dict(self.tokens.counts),
             "latency_ms": _spread(self._latency_ms),
         }
 

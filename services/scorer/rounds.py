@@ -92,7 +92,13 @@ class Rounds:
         )
 
     async def _metrics(self, evaluation: Document, scoring: Scoring) -> Document:
-        metrics = Metrics(evaluation["progress"]["total"], judged=evaluation.get("judge") is not None)
+        judge = evaluation.get("judge_settings") or {}
+        metrics = Metrics(
+            evaluation["progress"]["total"],
+            price=evaluation["model_settings"].get("price"),
+            judged=evaluation.get("judge") is not None,
+            judge_price=judge.get("price"),
+        )
         texts = {"output": 0, "error": 0, "judge.output": 0, "judge.error": 0}
         async for batch in self._results(evaluation, texts, READ_BATCH):
             for document in batch:

@@ -28,6 +28,8 @@ RATED = {
 }
 PAIR = {"scorer": "judge", "rubric": "A: {{ output_a }}\nB: {{ output_b }}", "pairwise": {"against": "other"}}
 
+PRICE = {"input": 0.5, "output": 1.5}
+
 
 def number(text: str) -> int:
     """The item that a prompt or a question to the judge is about."""
@@ -73,12 +75,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="module")
 def model(running: RunningStack, puppet: Puppet) -> Model:
-    return running.client.models.add("poet", base_url=puppet.base_url, model="poet", max_concurrency=4)
+    return running.client.models.add("poet", base_url=puppet.base_url, model="poet", max_concurrency=4, price=PRICE)
 
 
 @pytest.fixture(scope="module")
 def referee(running: RunningStack, puppet: Puppet) -> Model:
-    return running.client.models.add("referee", base_url=puppet.base_url, model="judge", max_attempts=1)
+    price = {"input": 10.0, "output": 30.0}
+    return running.client.models.add("referee", base_url=puppet.base_url, model="judge", max_attempts=1, price=price)
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +172,9 @@ def test_a_rubric_gives_each_answer_its_score(running: RunningStack, undisturbed
         "unread": 0,
         "attempts": ITEMS,
     }
+    # A call has 20 tokens in and 10 out.
+    assert metrics["cost"] == pytest.approx(ITEMS * (20 * 0.5 + 10 * 1.5) / 1e6)
+    assert metrics["judge_cost"] == pytest.approx(ITEMS * (20 * 10 + 10 * 30) / 1e6)
     assert "Answers are judged by model referee" in log(running, undisturbed)
 
 

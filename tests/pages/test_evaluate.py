@@ -253,11 +253,13 @@ def test_what_an_estimate_says(visit: Visit, models: list[Model]) -> None:
     page = visit().go(EVALUATE)
     script = page.locator("script[src$='/evaluate.js']").get_attribute("src") or ""
 
-    def estimate(basis: dict[str, Any], chosen: list[dict[str, Any]], **asked: Any) -> Any:
+    def estimate(
+        basis: dict[str, Any], chosen: list[dict[str, Any]], judge: dict[str, Any] | None = None, **asked: Any
+    ) -> Any:
         settings = {"phase": "dev", "limit": None, "samples": 1, "maxTokens": None, **asked}
         return page.evaluate(
             "async ([script, ...given]) => (await import(script)).estimate(...given)",
-            [script.replace("evaluate.js", "estimate.js"), basis, chosen, settings],
+            [script.replace("evaluate.js", "estimate.js"), basis, chosen, judge, settings],
         )
 
     earlier = {
@@ -265,13 +267,15 @@ def test_what_an_estimate_says(visit: Visit, models: list[Model]) -> None:
         "model": "a",
         "name": "A",
         "phase": "dev",
-        "prompt": 100,
-        "completion": 50,
+        "tokens": {"prompt": 100, "completion": 50},
+        "judge": "j",
+        "judge_tokens": {"prompt": 400, "completion": 20},
         "latency_ms": 200,
     }
     basis = {
         "phases": {"dev": {"items": 100, "characters": 400}},
         "measured": 200,
+        "questions": 0,
         "max_tokens": 512,
         "earlier": [earlier],
     }
@@ -295,3 +299,19 @@ def test_what_an_estimate_says(visit: Visit, models: list[Model]) -> None:
     bound = estimate({**basis, "earlier": []}, [a])
     assert (bound["tokens"], bound["bounded"]) == (100 * (100 + 512), True)
     assert estimate({**basis, "earlier": [], "max_tokens": None}, [a])["tokens"] is None
+
+    # What it costs, where each price is known.
+    priced = {**a, "price": {"input": 2.0, "output": 8.0}}
+    assert estimate(basis, [priced])["cost"] == pytest.approx(100 * (100 * 2 + 50 * 8) / 1e6)
+    assert own["cost"] is None
+    assert estimate(basis, [priced, b])["cost"] is None
+    # A judge takes what it took before; one that never judged here is said not to be counted.
+    judge = {"id": "j", "name": "J", "price": {"input": 1.0, "output": 1.0}}
+    twice = estimate({**basis, "questions": 2}, [priced], judge)
+    assert twice["tokens"] == 15_000 + 100 * 2 * 420
+    assert twice["cost"] == pytest.approx((100 * (100 * 2 + 50 * 8) + 200 * 420) / 1e6)
+    assert "The judge is asked twice about each answer; a question as many tokens as in #7." in twice["said"]
+    assert estimate({**basis, "questions": 2}, [priced], {**judge, "price": None})["cost"] is None
+    other = estimate({**basis, "questions": 1}, [priced], {**judge, "id": "other"})
+    assert other["tokens"] == 15_000
+    assert "The judge is asked once about each answer, which is not counted here." in other["said"]

@@ -19,38 +19,57 @@ export function nearest(earlier, model, phase) {
 }
 
 /**
- * An estimate for `models` (as the API gives them) with the form's `phase`, `limit`, `samples` and `maxTokens` (null where empty).
+ * An estimate for `models` and their `judge` (as the API gives them; null where none judges) with the form's `phase`, `limit`, `samples` and
+ * `maxTokens` (null where empty).
  *
- * Gives `calls`; `tokens` with `bounded` (what they are at most), both null where nothing is known of the answers; `seconds`, null
- * where a model was never called; and `said`, a sentence for each thing that it is based on.
+ * Gives `calls`; `tokens` with `bounded` (what they are at most), both null where nothing is known of the answers; `cost` of those in US
+ * dollars, null where a price is not known; `seconds`, null where a model was never called; and `said`, a sentence for each thing that it is
+ * based on.
  */
-export function estimate(basis, models, { phase, limit, samples, maxTokens }) {
+export function estimate(basis, models, judge, { phase, limit, samples, maxTokens }) {
   const { items: all, characters } = basis.phases[phase];
   const items = Math.min(limit ?? all, all);
   const each = items * samples;
   const tokens = tokensOf(basis, models, { phase, all, each, characters, most: maxTokens ?? basis.max_tokens });
+  const verdicts = verdictsOf(basis, judge, { phase, answers: each * models.length });
   const time = timeOf(basis, models, { phase, each });
   const counted = `${count(items)} ${items === 1 ? "item" : "items"}`;
   const times = (number, what) => (number === 1 ? "" : ` \u00d7 ${count(number)} ${what}`);
   const calls = `Calls: ${counted}${times(samples, "samples")}${times(models.length, "models")}; retries come on top.`;
-  const judge = basis.questions ? [`The judge is asked ${basis.questions === 1 ? "once" : "twice"} about each answer, which is not counted here.`] : [];
-  return { calls: each * models.length, ...tokens, ...time, said: [calls, ...judge, ...tokens.said, ...time.said] };
+  return {
+    calls: each * models.length,
+    tokens: tokens.spent && Math.round(sum([...tokens.spent, ...verdicts.spent].map(({ prompt, completion }) => prompt + completion))),
+    bounded: tokens.bounded,
+    cost: tokens.spent && sum([...tokens.spent, ...verdicts.spent].map(dollars)),
+    seconds: time.seconds,
+    said: [calls, ...verdicts.said, ...tokens.said, ...time.said],
+  };
 }
 
+/** The sum, or null where one of them is. */
+const sum = (numbers) => numbers.reduce((total, number) => (total === null || number === null ? null : total + number), 0);
+
+function dollars({ price, prompt, completion }) {
+  if (price?.input == null || price.output == null) return null;
+  return (prompt * price.input + completion * price.output) / 1e6;
+}
+
+/** What each model is asked and answers, all calls together, as `spent`; null where nothing is known of the answers. */
 function tokensOf(basis, models, { phase, all, each, characters, most }) {
-  let total = 0;
+  const spent = [];
   let bounded = false;
   const rows = new Map();
-  for (const { id } of models) {
-    const row = nearest(basis.earlier.filter(({ prompt }) => prompt !== null), id, phase);
+  for (const { id, price } of models) {
+    const row = nearest(basis.earlier.filter(({ tokens }) => tokens !== null), id, phase);
     if (row) {
       rows.set(row.number, row);
-      total += each * (row.prompt + Math.min(row.completion, most ?? Infinity));
+      const { prompt, completion } = row.tokens;
+      spent.push({ price, prompt: each * prompt, completion: each * Math.min(completion, most ?? Infinity) });
     } else if (characters === null || most === null) {
-      return { tokens: null, bounded: false, said: ["Tokens: unknown; nothing bounds the answers, and no earlier evaluation counted them."] };
+      return { spent: null, bounded: false, said: ["Tokens: unknown; nothing bounds the answers, and no earlier evaluation counted them."] };
     } else {
       bounded = true;
-      total += each * (characters / CHARACTERS_A_TOKEN + most);
+      spent.push({ price, prompt: each * (characters / CHARACTERS_A_TOKEN), completion: each * most });
     }
   }
   const said = [];
@@ -59,7 +78,20 @@ function tokensOf(basis, models, { phase, all, each, characters, most }) {
     const which = all > basis.measured ? `the first ${count(basis.measured)} items` : "the items";
     said.push(`Tokens: prompts of ${which} at about ${CHARACTERS_A_TOKEN} characters a token, answers of at most ${count(most)}.`);
   }
-  return { tokens: Math.round(total), bounded, said };
+  return { spent, bounded, said };
+}
+
+/** The same of the questions to the judge: as many tokens as it took in an earlier evaluation, else they are not counted. */
+function verdictsOf(basis, judge, { phase, answers }) {
+  if (!basis.questions) return { spent: [], said: [] };
+  const asked = `The judge is asked ${basis.questions === 1 ? "once" : "twice"} about each answer`;
+  const judged = basis.earlier.filter((row) => row.judge_tokens !== null && row.judge === judge?.id);
+  const row = judged.find((found) => found.phase === phase) ?? judged[0];
+  if (!row) return { spent: [], said: [`${asked}, which is not counted here.`] };
+  const { prompt, completion } = row.judge_tokens;
+  const calls = answers * basis.questions;
+  const spent = [{ price: judge.price, prompt: calls * prompt, completion: calls * completion }];
+  return { spent, said: [`${asked}; a question as many tokens as in #${row.number}.`] };
 }
 
 function timeOf(basis, models, { phase, each }) {

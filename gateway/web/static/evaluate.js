@@ -3,7 +3,7 @@ import { post } from "./api.js";
 import { byId, given } from "./dom.js";
 import { estimate } from "./estimate.js";
 import { clearErrors, showErrors, valueOf } from "./form.js";
-import { clip, count, seconds, visible } from "./format.js";
+import { clip, count, dollars, seconds, visible } from "./format.js";
 import { modelForm } from "./model_form.js";
 import { keepLive, showModel } from "./model_live.js";
 
@@ -20,6 +20,12 @@ const basis = given("estimate-basis");
 const usedUp = given("used-up"); // by phase and model: why nothing more can be started
 
 const chosen = () => [...list.querySelectorAll("input:checked")].map(({ value }) => models.get(value));
+/** The model that judges: the one that is chosen, else the newest of the name that the environment gives. */
+function judge() {
+  const id = form.elements.judge?.value;
+  return id ? models.get(id) : [...models.values()].find(({ name }) => name === basis.judge);
+}
+
 const cards = () => new Map([...list.children].map((card) => [card.dataset.model, card]));
 const source = () => form.elements.source.value;
 
@@ -59,7 +65,7 @@ function showEstimate(selected) {
   const samples = valueOf(form.elements.samples_per_item) ?? 1;
   const known = selected.length > 0 && samples >= 1 && (limit === null || limit >= 1);
   const found = known
-    ? estimate(basis, selected, {
+    ? estimate(basis, selected, judge(), {
         phase: form.elements.phase.value,
         limit,
         samples,
@@ -67,9 +73,11 @@ function showEstimate(selected) {
       })
     : null;
   const tokens = found?.tokens == null ? "\u2014" : `${found.bounded ? "at most " : "about "}${rounded(found.tokens)}`;
+  const cost = found?.cost == null ? "\u2014" : `${found.bounded ? "at most " : "about "}${dollars(found.cost)}`;
   const time = found?.seconds == null ? "\u2014" : about(found.seconds);
   byId("calls").textContent = found ? count(found.calls) : "\u2014";
   byId("tokens").textContent = tokens;
+  byId("cost").textContent = cost;
   byId("time").textContent = time;
   const said = found ? found.said : [selected.length ? "Correct the settings to see what it will take." : "Choose a model to see what it will take."];
   byId("basis").replaceChildren(
@@ -82,6 +90,7 @@ function showEstimate(selected) {
   if (!run) return;
   const parts = found ? [`${count(found.calls)} ${found.calls === 1 ? "call" : "calls"}`] : [];
   if (found?.tokens != null) parts.push(`${tokens} tokens`);
+  if (found?.cost != null) parts.push(cost);
   if (found?.seconds != null) parts.push(time);
   byId("summary").textContent = parts.join(" \u00b7 ");
 }

@@ -33,6 +33,13 @@ export const percent = (rate) => (rate == null ? DASH : `${hundredths(rate * 100
 /** 12345 as `12,345`. */
 export const count = (number) => (number == null ? DASH : whole(number));
 
+/** As `$1,234.50`, and below a dollar with two digits that count: `$0.0021`. */
+export function dollars(amount) {
+  if (amount == null) return DASH;
+  const places = amount >= 1 || amount === 0 ? 2 : Math.min(10, 1 - Math.floor(Math.log10(amount)));
+  return `$${decimals(Math.max(places, 2))(amount)}`;
+}
+
 /** Milliseconds, as `812 ms` below a second and `1.24 s` from there on. */
 export function duration(ms) {
   if (ms == null) return DASH;

@@ -263,3 +263,11 @@ def test_calls_and_first_tokens_are_shown_where_they_are_known() -> None:
     assert "First token, median 120 ms 95th percentile 240 ms" in text
     assert "Calls 1,104 4 of them retries" in text
     assert "First token" not in Page(render([], metrics(ttft_ms=None))).text
+
+
+def test_what_the_model_and_its_judge_cost_is_shown_where_it_is_known() -> None:
+    judge = {"asked": 200, "tokens": {"total": 4000}}
+    text = Page(render([], metrics(cost=0.0142, judge=judge, judge_cost=1.25))).text
+    assert "Cost $0.014 Judge's tokens 4,000 of 200 questions, $1.25" in text
+    assert "Judge's tokens 4,000 of 200 questions" in Page(render([], metrics(cost=None, judge=judge))).text
+    assert "Cost" not in Page(render([], metrics(cost=None, judge=judge, judge_cost=None))).text

@@ -56,6 +56,14 @@ def test_columns_that_say_the_same_everywhere_are_left_out() -> None:
     assert {"Score", "Coverage"} <= {*written(partial)[0]}
 
 
+def test_what_it_cost_is_shown_where_one_of_them_has_a_price() -> None:
+    priced = Evaluation.model_validate(evaluation(metrics=metrics(2, 4, cost=0.0123456, judge_cost=None)))
+    head, *rows = written(priced, made(1, 2))
+    assert "Cost" in head
+    assert "Judge's" not in head
+    assert ["$0.012" in row for row in rows] == [True, False]
+
+
 def test_a_usual_screen_shows_every_name_and_number_whole() -> None:
     rows = written(made(1, 2, name="sample-95"), made(2, 4, name="sample-60"), width=80)
     assert [row[1] for row in rows[1:]] == ["sample-60", "sample-95"]

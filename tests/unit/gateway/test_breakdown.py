@@ -52,6 +52,13 @@ def test_facts_name_the_scores_of_the_environment_and_what_was_not_reported() ->
     assert found["f1"] == ("0.4", "mean over what was called; between 0.39 and 0.42 over all")
     assert found["Tokens"] == ("17", "12 in, 5 out, 2 calls not reported")
     assert found["Duration"][0] == "\u2014"
+    assert "Cost" not in found
+
+
+def test_facts_say_what_the_model_and_its_judge_cost() -> None:
+    judge = {"asked": 97, "unread": 0, "tokens": {"total": 4000}}
+    found = {term: value for term, value, _ in facts({**METRICS, "cost": 1.5, "judge": judge, "judge_cost": 0.00214})}
+    assert (found["Cost"], found["Judge's tokens"], found["Judge's cost"]) == ("$1.50", "4,000", "$0.0021")
 
 
 PROGRAM = {

@@ -44,15 +44,16 @@ def test_the_tab_that_opens(asked: str | None, models: list[Model], chosen: list
 
 
 def row(number: int, phase: str = "dev", **metrics: Any) -> dict[str, Any]:
-    return {"number": number, "model": "m", "model_name": "M", "phase": phase, "metrics": metrics}
+    return {"number": number, "model": "m", "model_name": "M", "judge": "j", "phase": phase, "metrics": metrics}
 
 
 def test_the_newest_measured_evaluation_counts() -> None:
     tokens = {"prompt": 900, "completion": 90, "total": 990, "unreported": 1}
+    judge = {"asked": 20, "tokens": {"prompt": 4000, "completion": 60, "total": 4060, "unreported": 0}}
     found = earlier(
         [
             row(4, called=0, tokens={"prompt": 0, "completion": 0, "total": 0, "unreported": 0}),
-            row(3, called=10, tokens=tokens, latency_ms={"mean": 200.0}),
+            row(3, called=10, tokens=tokens, latency_ms={"mean": 200.0}, judge=judge),
             row(2, called=10, tokens=tokens, latency_ms={"mean": 999.0}),
             row(
                 1, "test", called=5, tokens={"prompt": 0, "completion": 0, "total": 0, "unreported": 5}, latency_ms=None
@@ -61,8 +62,9 @@ def test_the_newest_measured_evaluation_counts() -> None:
         ]
     )
     assert [entry["number"] for entry in found] == [3, 1]
-    assert (found[0]["prompt"], found[0]["completion"], found[0]["latency_ms"]) == (100, 10, 200.0)
-    assert (found[1]["prompt"], found[1]["completion"], found[1]["latency_ms"]) == (None, None, None)
+    assert (found[0]["tokens"], found[0]["latency_ms"]) == ({"prompt": 100, "completion": 10}, 200.0)
+    assert (found[0]["judge"], found[0]["judge_tokens"]) == ("j", {"prompt": 200, "completion": 3})
+    assert [found[1][name] for name in ("tokens", "judge", "judge_tokens", "latency_ms")] == [None] * 4
 
 
 def test_the_form_offers_what_the_api_takes() -> None:

@@ -80,7 +80,39 @@ def test_what_the_judge_took_is_counted_apart() -> None:
 
 
 def test_without_a_judge_there_is_nothing_of_one() -> None:
-    assert "judge" not in metrics_of([right(0)])
+    assert not {"judge", "judge_cost"} & metrics_of([right(0)]).keys()
+
+
+PRICE = {"input": 0.5, "output": 2.0}
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+
+
+def costs(results: list[dict[str, Any]], price: Any = PRICE, judge_price: Any = PRICE) -> tuple[Any, Any]:
+    metrics = Metrics(len(results), price=price, judged=True, judge_price=judge_price)
+    for one in results:
+        metrics.add(one)
+    found = metrics.finish()
+    return found["cost"], found["judge_cost"]
+
+
+def test_tokens_cost_what_they_are_priced_at() -> None:
+    judged = right(0, usage=USAGE, judge=[verdict(usage=USAGE), verdict(usage=USAGE)])
+    # What failed was not answered, and what is not counted of it is free.
+    results = [judged, failed(1, attempts=3), result(2, outcome="model_error"), right(3, usage=USAGE, attempts=2)]
+    assert costs(results) == (pytest.approx(2 * 0.0007), pytest.approx(2 * 0.0007))
+    assert costs(results, price=None) == (None, pytest.approx(2 * 0.0007))
+    assert costs(results, judge_price={"input": 0.5, "output": None}) == (pytest.approx(2 * 0.0007), None)
+
+
+@pytest.mark.parametrize("usage", [None, {"total_tokens": 1100}, {"prompt_tokens": 1000}])
+def test_an_answer_without_a_whole_count_has_no_cost(usage: dict[str, int] | None) -> None:
+    results = [right(0, usage=USAGE, judge=[verdict(usage=USAGE)]), right(1, usage=usage, judge=[verdict(usage=usage)])]
+    assert costs(results) == (None, None)
+
+
+def test_what_was_never_counted_has_no_cost_and_what_was_never_called_costs_nothing() -> None:
+    assert costs([failed(0, judge=[verdict(score=None, usage=None)])]) == (None, None)
+    assert costs([failed(0, attempts=0)]) == (0, 0)
 
 
 def test_counts_and_rates() -> None:
