@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from nats.js import JetStreamContext
 
+from shared.service import end
+
 logger = logging.getLogger("assay.buckets")
 
 Changed = Callable[[str, bytes | None], Awaitable[None]]
@@ -37,8 +39,7 @@ class Mirror:
 
     async def stop(self) -> None:
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
 
     async def _run(self) -> None:
         while True:

@@ -51,6 +51,8 @@ class Downloads:
             await objects.aclose()
 
     async def _fetch(self, objects: Objects, bucket: str, prefix: str, folder: Path, say: Say) -> Path:
+        if not await objects.reachable():
+            raise CheckpointError(f"checkpoint: the object store has no bucket {bucket}")
         listed = [one for one in await objects.listed(f"{prefix}/", MAX_FILES + 1) if not one.key.endswith("/")]
         if not listed:
             raise CheckpointError(f"checkpoint: there is nothing under s3://{bucket}/{prefix}/")

@@ -24,6 +24,7 @@ from services.launcher.templates import Template
 from shared.contracts import EngineOrder, EngineState, ModelStatus
 from shared.errors import AssayError
 from shared.explain import near
+from shared.service import end
 
 logger = logging.getLogger("assay.launcher")
 
@@ -112,9 +113,7 @@ class Engine:
             last = self._now(
                 ModelStatus.FAILED, f"the launcher failed in itself ({type(error).__name__}); its log says why"
             )
-        for task in telling:
-            task.cancel()
-        await asyncio.gather(*telling, return_exceptions=True)
+        await end(telling)
         self._output.end()
         with suppress(*OUTAGES):
             await self._tell_new_lines(TOLD_LINES)
@@ -283,7 +282,9 @@ class Engine:
         """What changed, at most twice a second, and a sign of life where nothing did."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), HEARTBEAT_S)
+                # Not `wait_for`, which may lose a cancellation.
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._changed.wait()
             self._changed.clear()
             try:
                 if not await self._slot.write(self._state.model_copy(update={"at": time.time()})):

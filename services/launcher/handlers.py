@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from services.launcher import states
@@ -59,11 +60,9 @@ class Launcher:
             except OUTAGES as error:
                 logger.warning("cannot look after engines: %s", type(error).__name__)
                 look_again_at = time.time() + HEARTBEAT_S
-            try:
-                wait_s = None if look_again_at is None else max(0.05, look_again_at - time.time())
-                await asyncio.wait_for(self._changed.wait(), wait_s)
-            except TimeoutError:
-                pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if look_again_at is None else max(0.05, look_again_at - time.time())):
+                    await self._changed.wait()
 
     async def engines(self, body: dict[str, Any]) -> dict[str, Any]:
         """Command `launcher.engines` {}: the templates, and what each of them lacks on this machine."""
