@@ -36,7 +36,7 @@ def main(port: int, name: str, checkpoint: Path, behaviour: list[str]) -> None:
         for variable, value in sorted(os.environ.items()):
             print(f"{variable}={value}")
     if "floods" in behaviour:
-        for number in range(20_000):
+        for number in range(4000):
             print(f"line {number}", "x" * 600)
     if "dies" in behaviour:
         print("out of memory", flush=True)

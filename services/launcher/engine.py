@@ -96,6 +96,10 @@ class Engine:
             self._changed.set()
         self.order = order
 
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
     def stop(self, reason: str) -> None:
         if not self._stop.is_set():
             self._reason = reason

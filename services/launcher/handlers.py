@@ -82,10 +82,14 @@ class Launcher:
     async def _look(self) -> float | None:
         if self._closing:
             return None
-        world = World(self._orders, self._states, set(self._at_hand), self._room, time.time(), self._dead)
-        decision = decide(world)
+        stopping = {model for model, engine in self._at_hand.items() if engine.stopping}
+        decision = decide(
+            World(self._orders, self._states, set(self._at_hand), self._room, time.time(), stopping, self._dead)
+        )
         for model in decision.stop:
             self._at_hand[model].stop("nobody needs it any more" if model in self._orders else "its model was deleted")
+        for model in decision.make_room:
+            self._at_hand[model].stop("stopped to make room: nobody needed it, and others wait")
         for model in decision.take:
             await self._take(self._orders[model])
         for model in decision.waits:
