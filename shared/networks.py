@@ -13,12 +13,45 @@ from dataclasses import dataclass
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"})
+METADATA_NAMES = frozenset(
+    {
+        "metadata",
+        "metadata.google.internal",
+        "metadata.goog",
+        "instance-data",
+        "instance-data.ec2.internal",
+        "metadata.tencentyun.com",
+        "api.metadata.cloud.ibm.com",
+        "metadata.packet.net",
+        "metadata.platformequinix.com",
+    }
+)
 METADATA_ADDRESSES = frozenset(
     ipaddress.ip_address(address)
-    for address in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")
+    for address in (
+        "169.254.169.254",  # nearly every cloud
+        "fd00:ec2::254",  # AWS
+        "fd20:ce::254",  # Google
+        "fd00:42::42",  # Scaleway
+        "100.100.100.200",  # Alibaba
+        "192.0.0.192",  # Oracle
+        "168.63.129.16",  # Azure
+    )
 )
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+_NO_HOST = (ipaddress.ip_network("0.0.0.0/8"), ipaddress.ip_network("255.255.255.255/32"))
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # IANA has given out nothing else of IPv6 for the public internet
+
+# IPv6 addresses that stand for an IPv4 one, which are their last 32 bits
+_TRANSLATED = (
+    ipaddress.ip_network("::/96"),  # compatible (RFC 4291, 2.5.5.1)
+    ipaddress.ip_network("::ffff:0:0/96"),  # mapped
+    ipaddress.ip_network("::ffff:0:0:0/96"),  # translated (RFC 2765)
+    ipaddress.ip_network("64:ff9b::/96"),  # NAT64 (RFC 6052)
+)
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215
+_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: before the last 32 bits
+
+NEVER = "a link-local or metadata address, which is never called"
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """A host's addresses by its name and a port. Raises `OSError` where there are none."""
@@ -55,10 +88,12 @@ class Networks:
 
     def refusal(self, address: Address) -> str | None:
         """Why the address is not called, completing "leads to ..."; None where it is."""
-        address = _inner(address)
+        return next(filter(None, map(self._refusal, stands_for(address))), None)
+
+    def _refusal(self, address: Address) -> str | None:
         if address.is_link_local or address in METADATA_ADDRESSES:
-            return "a link-local or metadata address, which is never called"
-        if address.is_multicast or address.is_unspecified:
+            return NEVER
+        if address.is_multicast or address.is_unspecified or _within(address, _NO_HOST):
             return "no address of a host"
         if _within(address, self.deny):
             return "an address that ASSAY_ENDPOINT_DENY excludes"
@@ -66,7 +101,7 @@ class Networks:
             return None
         if address.is_loopback:
             return "a loopback address, which this deployment calls only where ASSAY_ENDPOINT_ALLOW has it"
-        if not address.is_global:
+        if not address.is_global or (address.version == 6 and address not in _GLOBAL_UNICAST):
             return "a private address, which is called only where ASSAY_ENDPOINT_ALLOW has it, such as 10.0.0.0/8"
         return None
 
@@ -75,15 +110,30 @@ def _within(address: Address, networks: tuple[Network, ...]) -> bool:
     return any(address in network for network in networks)
 
 
-def _inner(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for (mapped, 6to4, Teredo, NAT64), else the address itself."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if inner := address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1]):
-        return inner
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
+def stands_for(address: Address) -> tuple[Address, ...]:
+    """The addresses that packets to it may come to, all of which must be allowed: the IPv4 ones that an IPv6 one carries, else itself."""
+    if isinstance(address, ipaddress.IPv4Address) or address.is_loopback or address.is_unspecified:
+        return (address,)
+    bits = int(address)
+    last = ipaddress.IPv4Address(bits & 0xFFFFFFFF)
+    if _within(address, _TRANSLATED):
+        return (last,)
+    if address.sixtofour:
+        return (address.sixtofour,)
+    if address.teredo:
+        return address.teredo
+    if address in _LOCAL_NAT64:
+        # With a prefix of 48 bits the IPv4 address lies around bits 64 to 71 (RFC 6052, 2.2), with one of 96 at the end.
+        split = ipaddress.IPv4Address((bits >> 64 & 0xFFFF) << 16 | bits >> 40 & 0xFFFF)
+        return (address, *(inner for inner in (last, split) if not _within(inner, _NO_HOST)))
+    if (bits >> 32) & 0xFFFFFFFF in _ISATAP:
+        return (address, last)
+    return (address,)
+
+
+def refused_name(host: str) -> bool:
+    """Whether a host's name is that of a cloud's metadata service, wherever it leads."""
+    return host.rstrip(".").lower() in METADATA_NAMES
 
 
 def as_address(text: str) -> Address:

@@ -1,38 +1,49 @@
 """Which addresses of endpoints may be registered: http(s), and where `shared.networks` lets them lead."""
 
 import asyncio
-from urllib.parse import urlsplit
+import re
+
+import httpx
 
 from shared.errors import FieldError, Invalid
-from shared.networks import METADATA_NAMES, Networks, as_address, resolve
+from shared.networks import NEVER, Networks, Resolve, as_address, refused_name, resolve
 
 RESOLVE_TIMEOUT_S = 1.0
 
+_USER = re.compile(r"[^/]*//[^/?#]*@")
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 
-async def check_base_url(base_url: str, networks: Networks) -> str:
-    """The address without a trailing slash; raises `Invalid` saying what is wrong with it and what would be right."""
-    try:
-        parts = urlsplit(base_url.strip())
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise _invalid(f"is not a URL: {error}") from error
-    if parts.scheme not in ("http", "https") or not host:
-        raise _invalid("must be an http or https URL such as http://127.0.0.1:11434/v1")
-    if parts.username or parts.password:
+
+async def check_base_url(base_url: str, networks: Networks, resolve: Resolve = resolve) -> str:
+    """The address without a trailing slash; raises `Invalid` saying what is wrong with it and what would be right.
+
+    It is read by what the calls read it with, so that both mean the same host.
+    """
+    text = base_url.strip()
+    if _USER.match(text):
         raise _invalid("must not hold a user or password; give the key as api_key")
-    if parts.query or parts.fragment:
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise _invalid(f"is not a URL: {error}") from error
+    host = url.raw_host.decode("ascii")
+    if url.scheme not in ("http", "https") or not host:
+        raise _invalid("must be an http or https URL such as http://127.0.0.1:11434/v1")
+    if not _HOST.fullmatch(host) or not (url.port is None or 1 <= url.port <= 65535):
+        raise _invalid("must name a host, and a port from 1 to 65535, such as http://127.0.0.1:11434/v1")
+    if "?" in text or "#" in text:
         raise _invalid("must end with a path such as /v1, without ? or #")
-    if parts.path.rstrip("/").endswith(("/chat/completions", "/completions")):
+    if url.path.rstrip("/").endswith(("/chat/completions", "/completions")):
         raise _invalid("must end before /chat/completions, such as http://127.0.0.1:11434/v1")
-    if host.rstrip(".").lower() in METADATA_NAMES:
-        raise _invalid("leads to a link-local or metadata address, which is never called")
-    for address in await _addresses(host, port or 0):
+    if refused_name(host):
+        raise _invalid(f"leads to {NEVER}")
+    for address in await _addresses(host.rstrip("."), url.port or 0, resolve):
         if refusal := networks.refusal(as_address(address)):
             raise _invalid(f"leads to {refusal}")
-    return base_url.strip().rstrip("/")
+    return text.rstrip("/")
 
 
-async def _addresses(host: str, port: int) -> list[str]:
+async def _addresses(host: str, port: int, resolve: Resolve) -> list[str]:
     """What the host stands for. A name that does not resolve now has none: it is asked about again when it is called."""
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):

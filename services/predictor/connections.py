@@ -23,7 +23,7 @@ from typing import cast
 import httptools
 import httpx
 
-from shared.networks import Networks, Resolve, as_address, resolve
+from shared.networks import NEVER, Networks, Resolve, as_address, refused_name, resolve
 
 KEEPALIVE_S = 4.0
 """Below uvicorn's 5 s, on which most engines stand: a connection that the server is about to close is not worth a try."""
@@ -318,6 +318,8 @@ class Connections:
     async def _connect(self) -> Connection:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
+                if refused_name(self._host):
+                    raise ConnectFailed(f"the host leads to {NEVER}")
                 addresses = await self._resolve(self._host, self._port)
                 for address in addresses:
                     if refusal := self._networks.refusal(as_address(address)):

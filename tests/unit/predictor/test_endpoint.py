@@ -26,12 +26,15 @@ JOB = Job(
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def endpoint(base_url: str, *, api_key: str = "k", **settings: Any) -> Endpoint:
+HERE = Networks(loopback=True)
+
+
+def endpoint(base_url: str, *, api_key: str = "k", networks: Networks = HERE, **settings: Any) -> Endpoint:
     fields = {"timeout_s": 5.0, "connect_timeout_s": 5.0, "max_concurrency": 4, "max_attempts": 1, **settings}
     return Endpoint(
         ModelEndpoint.model_validate({"id": "m1", "name": "m", "base_url": base_url, "model": "x", **fields}),
         api_key,
-        Networks(loopback=True),
+        networks,
     )
 
 
