@@ -33,6 +33,7 @@ from shared.api import (
     Parked,
     Result,
 )
+from shared.contracts import EngineTemplate
 
 T = TypeVar("T")
 
@@ -167,9 +168,18 @@ class AsyncModels:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def add(self, name: str, *, base_url: str, model: str, **options: Unpack[calls.ModelOptions]) -> Model:
-        """Registers a model. `model` is its name at the endpoint; `base_url` ends before `/chat/completions`."""
-        return await self._client.send(calls.add_model(name, base_url, model, **options))
+    async def add(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        model: str | None = None,
+        engine: calls.EngineOptions | None = None,
+        **options: Unpack[calls.ModelOptions],
+    ) -> Model:
+        """Registers a model. `model` is its name at the endpoint; `base_url` ends before `/chat/completions`. Instead of an endpoint it
+        may have an `engine`, such as `{"name": "vllm", "checkpoint": "/models/m0.26"}`."""
+        return await self._client.send(calls.add_model(name, base_url, model, engine, **options))
 
     def list(self, source: str | None = None, status: str | None = None) -> AsyncIterator[Model]:
         return self._client.pages(calls.list_models(source, status))
@@ -186,6 +196,22 @@ class AsyncModels:
     async def probe(self, model_id: str) -> Model:
         """Asks the endpoint now and returns the model with the status found."""
         return await self._client.send(calls.probe_model(model_id))
+
+    async def start(self, model_id: str) -> Model:
+        """Starts the model's engine; returns the model as it is then, mostly `starting`."""
+        return await self._client.send(calls.start_model(model_id))
+
+    async def stop(self, model_id: str) -> Model:
+        """Stops the model's engine; returns the model as it is then. Raises `Conflict` while an evaluation needs it."""
+        return await self._client.send(calls.stop_model(model_id))
+
+    async def log(self, model_id: str) -> Sequence[str]:
+        """The last lines that the model's engine wrote, oldest first."""
+        return (await self._client.send(calls.get_engine_log(model_id))).lines
+
+    async def engines(self) -> Sequence[EngineTemplate]:
+        """What a launcher can start a checkpoint with."""
+        return (await self._client.send(calls.list_engines())).items
 
 
 class AsyncEvaluations:

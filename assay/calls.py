@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from assay.errors import ApiError, AssayError, ConnectionFailed, InvalidInput, UnexpectedAnswer, api_error
 from shared.api import (
+    EngineLog,
     Environment,
     EnvironmentDetail,
     Evaluation,
@@ -27,6 +28,7 @@ from shared.api import (
     Parked,
     Result,
 )
+from shared.contracts import EngineTemplate
 
 T = TypeVar("T")
 
@@ -59,12 +61,25 @@ class ModelOptions(TypedDict, total=False):
     price: dict[str, float] | None
 
 
+class EngineOptions(TypedDict, total=False):
+    """How a launcher starts a model's engine, see `shared.api.Engine`; `name` and `checkpoint` are needed."""
+
+    name: str
+    checkpoint: str
+    adapter: str | None
+    revision: str | None
+    args: list[str]
+    start_timeout_s: float
+    idle_stop_s: float
+
+
 class ModelChanges(ModelOptions, total=False):
     """What an update changes: only what is given. `api_key=None` removes the key."""
 
     name: str
     base_url: str
     model: str
+    engine: EngineOptions
 
 
 class EvaluationOptions(TypedDict, total=False):
@@ -184,6 +199,8 @@ _ITEMS = TypeAdapter(Page[Item])
 _LEADERBOARD = TypeAdapter(LeaderboardAnswer)
 _MODEL = TypeAdapter(Model)
 _MODELS = TypeAdapter(Page[Model])
+_ENGINE_LOG = TypeAdapter(EngineLog)
+_ENGINES = TypeAdapter(Page[EngineTemplate])
 _STARTED = TypeAdapter(EvaluationsCreated)
 _EVALUATION = TypeAdapter(Evaluation)
 _EVALUATIONS = TypeAdapter(Page[Evaluation])
@@ -235,8 +252,11 @@ def get_leaderboard(slug: str, phase: str | None) -> Call[LeaderboardAnswer]:
     return Call("GET", f"/environments/{_segment(slug, 'environment')}/leaderboard", _LEADERBOARD, query)
 
 
-def add_model(name: str, base_url: str, model: str, **options: Unpack[ModelOptions]) -> Call[Model]:
-    body = {"name": name, "base_url": base_url, "model": model, **options}
+def add_model(
+    name: str, base_url: str | None, model: str | None, engine: EngineOptions | None, **options: Unpack[ModelOptions]
+) -> Call[Model]:
+    where = {"base_url": base_url, "model": model, "engine": engine}
+    body = {"name": name, **{key: value for key, value in where.items() if value is not None}, **options}
     return Call("POST", "/models", _MODEL, json=body)
 
 
@@ -258,6 +278,22 @@ def delete_model(model_id: str) -> Call[None]:
 
 def probe_model(model_id: str) -> Call[Model]:
     return Call("POST", f"/models/{_segment(model_id, 'model')}/probe", _MODEL)
+
+
+def start_model(model_id: str) -> Call[Model]:
+    return Call("POST", f"/models/{_segment(model_id, 'model')}/start", _MODEL)
+
+
+def stop_model(model_id: str) -> Call[Model]:
+    return Call("POST", f"/models/{_segment(model_id, 'model')}/stop", _MODEL)
+
+
+def get_engine_log(model_id: str) -> Call[EngineLog]:
+    return Call("GET", f"/models/{_segment(model_id, 'model')}/log", _ENGINE_LOG)
+
+
+def list_engines() -> Call[Page[EngineTemplate]]:
+    return Call("GET", "/engines", _ENGINES)
 
 
 def start_evaluations(

@@ -42,6 +42,7 @@ from shared.api import (
     Parked,
     Result,
 )
+from shared.contracts import EngineTemplate
 
 T = TypeVar("T")
 
@@ -178,9 +179,18 @@ class Models:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def add(self, name: str, *, base_url: str, model: str, **options: Unpack[calls.ModelOptions]) -> Model:
-        """Registers a model. `model` is its name at the endpoint; `base_url` ends before `/chat/completions`."""
-        return self._client.send(calls.add_model(name, base_url, model, **options))
+    def add(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        model: str | None = None,
+        engine: calls.EngineOptions | None = None,
+        **options: Unpack[calls.ModelOptions],
+    ) -> Model:
+        """Registers a model. `model` is its name at the endpoint; `base_url` ends before `/chat/completions`. Instead of an endpoint it
+        may have an `engine`, such as `{"name": "vllm", "checkpoint": "/models/m0.26"}`."""
+        return self._client.send(calls.add_model(name, base_url, model, engine, **options))
 
     def list(self, source: str | None = None, status: str | None = None) -> Iterator[Model]:
         return self._client.pages(calls.list_models(source, status))
@@ -197,6 +207,22 @@ class Models:
     def probe(self, model_id: str) -> Model:
         """Asks the endpoint now and returns the model with the status found."""
         return self._client.send(calls.probe_model(model_id))
+
+    def start(self, model_id: str) -> Model:
+        """Starts the model's engine; returns the model as it is then, mostly `starting`."""
+        return self._client.send(calls.start_model(model_id))
+
+    def stop(self, model_id: str) -> Model:
+        """Stops the model's engine; returns the model as it is then. Raises `Conflict` while an evaluation needs it."""
+        return self._client.send(calls.stop_model(model_id))
+
+    def log(self, model_id: str) -> Sequence[str]:
+        """The last lines that the model's engine wrote, oldest first."""
+        return (self._client.send(calls.get_engine_log(model_id))).lines
+
+    def engines(self) -> Sequence[EngineTemplate]:
+        """What a launcher can start a checkpoint with."""
+        return (self._client.send(calls.list_engines())).items
 
 
 class Evaluations:

@@ -66,6 +66,37 @@ MODEL: dict[str, Any] = {
     "created_at": "2026-01-02T03:04:05Z",
 }
 
+MODEL_WITH_ENGINE: dict[str, Any] = {
+    **MODEL,
+    "source": "trained",
+    "engine": {
+        "name": "vllm",
+        "checkpoint": "/models/m0.26",
+        "adapter": None,
+        "revision": None,
+        "args": ["--max-model-len", "8192"],
+        "start_timeout_s": 600,
+        "idle_stop_s": 300,
+    },
+    "base_url": None,
+    "model": "m0.26",
+    "status": "starting",
+    "status_detail": "loading, 12 s",
+    "latency_ms": None,
+    "pacing": None,
+}
+
+ENGINE: dict[str, Any] = {
+    "name": "vllm",
+    "title": "vLLM",
+    "takes": ["folder", "s3", "hub", "adapter"],
+    "missing": "vllm is not on the PATH of the launcher; pip install vllm",
+}
+
+ENGINE_LOG: dict[str, Any] = {
+    "lines": ["Loading safetensors checkpoint shards: 50% (1/2)", "Application startup complete."]
+}
+
 EVALUATION: dict[str, Any] = {
     "id": "e0c9d1b2a3f4e5d6",
     "number": 678,

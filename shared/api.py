@@ -3,10 +3,22 @@
 Timestamps are RFC 3339 UTC, durations end in `_s` (seconds) or `_ms` (milliseconds), rates are fractions 0..1.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from shared.contracts import ModelSource, ModelStatus, Outcome, Status, Usage, Verdict
 from shared.generation import Generation
@@ -183,8 +195,76 @@ Concurrency = Annotated[
 ]
 
 
+def _argument(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must hold printable characters alone, since it goes into a command line")
+    return value
+
+
+def _operand(value: str) -> str:
+    if value.startswith("-"):
+        raise ValueError("must not begin with -, which an engine would read as an option; options go into args")
+    return _argument(value.strip())
+
+
+Argument = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_argument)]
+Operand = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_operand)]
+
+
+_PREFIX = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*/.*")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?")
+
+
+def is_hub_id(checkpoint: str) -> bool:
+    """Whether a checkpoint is a Hugging Face Hub id (`org/name`), and not a folder, a file or an `s3://` prefix."""
+    return _HUB_ID.fullmatch(checkpoint) is not None
+
+
+class Engine(Request):
+    """The inference engine of a model that has no endpoint of its own: a launcher starts it when an evaluation or a person needs it.
+
+    `name` is one of `GET /v1/engines`. `checkpoint`, and a LoRA `adapter` on top of it, are a folder or file on the launcher's machine (an
+    absolute path), `s3://bucket/prefix`, or a Hugging Face Hub id, whose branch, tag or commit is `revision`. `args` are more arguments of
+    the engine's command, one by one: no shell reads them.
+
+    It has failed if it does not answer within `start_timeout_s`, and is stopped when nothing has needed it for `idle_stop_s` (seconds).
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["vllm"])
+    checkpoint: Operand = Field(examples=["/models/m0.26"])
+    adapter: Operand | None = None
+    revision: Operand | None = None
+    args: list[Argument] = Field(default=[], max_length=200)
+    start_timeout_s: float = Field(default=600, gt=0, le=86400)
+    idle_stop_s: float = Field(default=300, ge=10, le=30 * 86400)
+
+    @field_validator("checkpoint", "adapter")
+    @classmethod
+    def _is_somewhere(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith("/") or _PREFIX.fullmatch(value) or is_hub_id(value)):
+            raise ValueError("must be an absolute path (/models/m0.26), s3://bucket/prefix, or a Hub id (org/name)")
+        return value
+
+    @field_validator("revision")
+    @classmethod
+    def _of_a_hub_id(cls, value: str | None, info: ValidationInfo) -> str | None:
+        checkpoint = info.data.get("checkpoint")
+        if value is not None and checkpoint is not None and not is_hub_id(checkpoint):
+            raise ValueError(f"goes with a Hub id; {checkpoint} is none, so leave it out")
+        return value
+
+
+def served_name(name: str) -> str:
+    """What an engine calls a model where nobody says it: its name, of letters, digits and `._-` alone."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "model"
+
+
 class ModelCreate(Request):
-    """Registers a model. `model` is its own name at the endpoint, `base_url` ends before `/chat/completions` (`http://host:port/v1`).
+    """Registers a model with an endpoint (`base_url`), or with an `engine` that a launcher starts when it is needed.
+
+    `model` is its own name at the endpoint; for an engine it may be left out. `base_url` ends before `/chat/completions`
+    (`http://host:port/v1`). `source` is `running` where nothing else is said; with an engine `huggingface` where its checkpoint is a Hub id,
+    else `trained`.
 
     Deadlines in seconds: `timeout_s` for a whole call, `connect_timeout_s` for its connection; where `stream` is set also
     `first_token_timeout_s` until the first token and `token_timeout_s` from one to the next.
@@ -194,8 +274,13 @@ class ModelCreate(Request):
 
     name: str = Field(min_length=1, max_length=200, examples=["m0.26"])
     source: ModelSource = Field(default=ModelSource.RUNNING)
-    base_url: str = Field(min_length=1, max_length=2000, examples=["http://127.0.0.1:11434/v1"])
-    model: str = Field(min_length=1, max_length=300, examples=["qwen2.5:7b"])
+    engine: Engine | None = None
+    base_url: str | None = Field(
+        default=None, validate_default=True, min_length=1, max_length=2000, examples=["http://127.0.0.1:11434/v1"]
+    )
+    model: str | None = Field(
+        default=None, validate_default=True, min_length=1, max_length=300, examples=["qwen2.5:7b"]
+    )
     api_key: ApiKey | None = None
     api: Literal["chat", "completions"] = "chat"
     stream: bool = False
@@ -209,11 +294,58 @@ class ModelCreate(Request):
     max_attempts: int = Field(default=5, ge=1, le=50)
     price: Price | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _source_of_an_engine(cls, given: Any) -> Any:
+        match given:
+            case {"engine": {"checkpoint": str(checkpoint)}} if "source" not in given:
+                return {**given, "source": ModelSource.HUGGINGFACE if is_hub_id(checkpoint) else ModelSource.TRAINED}
+        return given
+
+    @field_validator("engine")
+    @classmethod
+    def _engine_fits_source(cls, value: Engine | None, info: ValidationInfo) -> Engine | None:
+        source = info.data.get("source")
+        if value is not None and source in (ModelSource.PLATFORM, ModelSource.RUNNING):
+            raise ValueError(f"goes with source trained or huggingface; a model of source {source} has a base_url")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _endpoint_or_engine(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "engine" not in info.data:  # which is wrong itself
+            return value
+        if value is not None and info.data["engine"] is not None:
+            raise ValueError("must be left out where an engine is given, whose launcher finds its address")
+        if value is None and info.data["engine"] is None:
+            raise ValueError("is missing: give the address of a live endpoint, or an engine that serves a checkpoint")
+        return value
+
+    @field_validator("model")
+    @classmethod
+    def _named_for_an_engine(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None or not {"engine", "base_url"} <= info.data.keys():
+            return value
+        if info.data["engine"] is None:
+            raise ValueError("is missing: the model's own name at the endpoint, such as qwen2.5:7b")
+        return served_name(info.data.get("name", ""))
+
+    @field_validator("api_key")
+    @classmethod
+    def _no_key_for_an_engine(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and value.get_secret_value() and info.data.get("engine") is not None:
+            raise ValueError(
+                "must be left out where an engine is given: it answers its own machine alone, without a key"
+            )
+        return value
+
 
 class ModelUpdate(Request):
-    """Changes what is given; `api_key: null` removes the key."""
+    """Changes what is given; `api_key: null` removes the key. `engine` replaces all of its settings; it and `model` cannot be changed
+    while the engine is up or an evaluation needs it."""
 
     name: str | None = Field(default=None, min_length=1, max_length=200)
+    engine: Engine | None = None
     base_url: str | None = Field(default=None, min_length=1, max_length=2000)
     model: str | None = Field(default=None, min_length=1, max_length=300)
     api_key: ApiKey | None = None
@@ -248,12 +380,15 @@ class Model(BaseModel):
     """A registered model. Its key is never among the fields; `has_api_key` says whether there is one.
 
     `latency_ms` is that of the last tiny completion that a probe asked for, `last_error` what its endpoint was last unreachable with.
+
+    A model with an `engine` has a `base_url` while that runs, and null else; `status` is then the engine's: `starting`, `stopped`, `failed`.
     """
 
     id: str
     name: str
     source: ModelSource
-    base_url: str
+    engine: Engine | None = None
+    base_url: str | None
     model: str
     has_api_key: bool = False
     api: Literal["chat", "completions"] = "chat"
@@ -275,6 +410,12 @@ class Model(BaseModel):
     latency_ms: float | None = None
     pacing: PacingInfo | None = None
     created_at: datetime
+
+
+class EngineLog(BaseModel):
+    """What a model's engine wrote last, oldest first: at most 200 lines of 500 characters."""
+
+    lines: list[str] = []
 
 
 # Evaluations

@@ -18,11 +18,15 @@ Changed = Callable[[str, bytes | None], Awaitable[None]]
 
 
 class Mirror:
-    """All entries of a bucket. `changed(key, value)` is awaited for each change; the value is None where it was deleted."""
+    """Entries of a bucket, all or those whose `keys` match a subject with wildcards.
 
-    def __init__(self, js: JetStreamContext, bucket: str, changed: Changed) -> None:
+    `changed(key, value)` is awaited for each change; the value is None where it was deleted.
+    """
+
+    def __init__(self, js: JetStreamContext, bucket: str, changed: Changed, keys: str = ">") -> None:
         self._js = js
         self._bucket = bucket
+        self._keys = keys
         self._changed = changed
         self._values: dict[str, bytes] = {}
         self._task: asyncio.Task[None] | None = None
@@ -51,7 +55,7 @@ class Mirror:
 
     async def _follow(self) -> None:
         store = await self._js.key_value(self._bucket)
-        watcher = await store.watchall()
+        watcher = await store.watch(self._keys)
         try:
             seen: set[str] | None = set()
             while True:

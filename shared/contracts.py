@@ -58,6 +58,10 @@ class ModelStatus(StrEnum):
     FAILED = "failed"
 
 
+ENGINE_DOWN = frozenset({ModelStatus.STARTING, ModelStatus.STOPPED, ModelStatus.FAILED})
+"""What a model is while its engine does not answer: by a launcher's word, so that nobody probes or calls it."""
+
+
 class Wire(BaseModel):
     """A message on the broker. Unknown fields are ignored, so that a newer sender does not break an older reader."""
 
@@ -229,11 +233,16 @@ class FileEntry(BaseModel):
 
 
 class ModelEndpoint(Wire):
-    """KV `models`, key = model id: all that a predictor must know. `api_key` is encrypted, never plain."""
+    """KV `models`, key = model id: all that a predictor must know. `api_key` is encrypted, never plain.
+
+    A model with an engine has an entry from when that first answers until it is stopped or has failed.
+    """
 
     id: str
     name: str
     base_url: str
+    has_engine: bool = False
+    """Its endpoint is an engine that a launcher starts again where it dies: a call that cannot connect is no attempt."""
     model: str
     api_key: str | None = None
     api: Literal["chat", "completions"] = "chat"

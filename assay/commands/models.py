@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from assay.calls import ModelOptions
+from assay.calls import EngineOptions, ModelOptions
 from assay.client import Client
 from assay.errors import InvalidInput
 from assay.render import NONE, facts, moment, number, plain, short, table
@@ -68,6 +68,33 @@ def _at_once(model: Model) -> str:
     )
 
 
+def _engine(**given: Any) -> EngineOptions | None:
+    """What was said of an engine; None where nothing was."""
+    said = {key: value for key, value in given.items() if value is not None}
+    if said and "name" not in said:
+        raise typer.BadParameter(
+            "say which engine is to load it; `assay model engines` lists them", param_hint="--engine"
+        )
+    if said and "checkpoint" not in said:
+        raise typer.BadParameter("say what the engine is to load", param_hint="--checkpoint")
+    return said or None  # type: ignore[return-value]
+
+
+def _where(model: Model) -> str:
+    return f"{model.engine.name}: {model.engine.checkpoint}" if model.engine else model.base_url or NONE
+
+
+def _engine_details(model: Model) -> list[tuple[str, object]]:
+    if not (engine := model.engine):
+        return []
+    return [
+        ("Engine", " ".join([engine.name, *engine.args])),
+        ("Checkpoint", f"{engine.checkpoint}{f' at {engine.revision}' if engine.revision else ''}"),
+        ("Adapter", engine.adapter or NONE),
+        ("Stopped after", f"{engine.idle_stop_s:g} s of no use"),
+    ]
+
+
 def _details(model: Model) -> list[tuple[str, object]]:
     return [
         ("Model", model.name),
@@ -76,7 +103,8 @@ def _details(model: Model) -> list[tuple[str, object]]:
         ("Since", moment(model.status_since)),
         ("Latency", number(model.latency_ms, 1, " ms")),
         ("Source", model.source.value),
-        ("Endpoint", model.base_url),
+        ("Endpoint", model.base_url or NONE),
+        *_engine_details(model),
         ("Its name there", model.model),
         ("API", f"{model.api}{', streamed' if model.stream else ''}"),
         ("API key", "yes" if model.has_api_key else "no"),
@@ -92,8 +120,27 @@ def _details(model: Model) -> list[tuple[str, object]]:
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Free text; what tables show.")],
-    base_url: Annotated[str, typer.Option(help="Ends before /chat/completions: http://127.0.0.1:11434/v1")],
-    model: Annotated[str, typer.Option(help="Its name at the endpoint: qwen2.5:7b")],
+    base_url: Annotated[
+        str | None, typer.Option(help="Ends before /chat/completions: http://127.0.0.1:11434/v1")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Its name at the endpoint: qwen2.5:7b")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Instead of an address: what a launcher starts; `assay model engines` lists them."),
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="With --engine: /a/folder, s3://bucket/prefix, or a Hub id (org/name).")
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="With --engine: a LoRA adapter, in one of the same forms.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="With --engine: a Hub id's branch, tag or commit.")] = None,
+    engine_arg: Annotated[
+        list[str] | None,
+        typer.Option(help="With --engine: one more argument of its command; once for each, as --engine-arg=--max-len."),
+    ] = None,
+    start_timeout_s: Annotated[float | None, typer.Option(help="With --engine: it has failed after that.")] = None,
+    idle_stop_s: Annotated[float | None, typer.Option(help="With --engine: stopped when unused for that.")] = None,
     api_key_env: Annotated[
         str | None,
         typer.Option(metavar="VAR", help="The variable that holds the endpoint's key; stays out of the history."),
@@ -116,7 +163,7 @@ def add(
     max_attempts: Annotated[int | None, typer.Option(help="Calls for one sample before it is an infra_error.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Register a model."""
+    """Register a model: with the address of a live endpoint, or with an engine that is started for a checkpoint when it is needed."""
     found = session(ctx, as_json)
     given = {
         "api_key": _key(api_key, api_key_env),
@@ -132,9 +179,18 @@ def add(
         "token_timeout_s": token_timeout_s,
         "max_attempts": max_attempts,
     }
+    started_as = _engine(
+        name=engine,
+        checkpoint=checkpoint,
+        adapter=adapter,
+        revision=revision,
+        args=engine_arg,
+        start_timeout_s=start_timeout_s,
+        idle_stop_s=idle_stop_s,
+    )
     options: ModelOptions = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
     with found.client() as client:
-        added = client.models.add(name, base_url=base_url, model=model, **options)
+        added = client.models.add(name, base_url=base_url, model=model, engine=started_as, **options)
     if found.json:
         found.document(added)
     else:
@@ -157,7 +213,7 @@ def list_(
         found.document(models)
         return
     rows = [
-        (m.name, m.id, m.source.value, m.status.value, number(m.latency_ms), m.model, m.base_url, _at_once(m))
+        (m.name, m.id, m.source.value, m.status.value, number(m.latency_ms), m.model, _where(m), _at_once(m))
         for m in models
     ]
     columns = ("Model", "Id", "Source", "Status", ">Latency ms", "Its name there", "Endpoint", ">At once")

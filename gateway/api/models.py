@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from nats.js.errors import KeyNotFoundError
 from pydantic import SecretStr
 from starlette.responses import Response
 
@@ -14,7 +15,8 @@ from gateway.openapi import example, problems
 from gateway.paging import Cursor, Limit, cut, encode, older_than
 from gateway.parts import Parts, PartsOf
 from gateway.plain import PlainBody
-from shared.api import Model, ModelCreate, ModelUpdate, Page
+from shared import subjects
+from shared.api import EngineLog, Model, ModelCreate, ModelUpdate, Page
 from shared.contracts import ModelSource, ModelStatus
 from shared.errors import FieldError, Invalid, Unavailable
 from shared.views import model_view
@@ -87,6 +89,8 @@ async def update_model(model_id: str, body: ModelUpdate, plain: PlainBody, parts
         raise Invalid("; ".join(f"{error['loc'][0]} {error['msg']}" for error in nulls), nulls)
     if "api_key" in changes:
         changes["api_key"] = _encrypted(parts, body.api_key)
+    if body.engine:
+        changes["engine"] = body.engine.model_dump(mode="json")
     updated = await parts.command("orchestrator", "models.update", {"id": model_id, "changes": changes})
     return Model.model_validate(updated)
 
@@ -95,7 +99,7 @@ async def update_model(model_id: str, body: ModelUpdate, plain: PlainBody, parts
     "/{model_id}", summary="Remove a model", status_code=204, dependencies=[ADMIN], responses=problems(404, 409)
 )
 async def delete_model(model_id: str, parts: PartsOf) -> None:
-    """Refused while an evaluation of it is under way."""
+    """Refused while an evaluation of it is under way. Its engine is stopped."""
     await parts.command("orchestrator", "models.delete", {"id": model_id})
 
 
@@ -106,9 +110,50 @@ async def delete_model(model_id: str, parts: PartsOf) -> None:
     responses={**_ONE, **problems(404)},
 )
 async def probe_model(model_id: str, parts: PartsOf) -> Model:
-    """The model with the status that was found."""
+    """The model with the status that was found; one whose engine is not up as it is."""
     probed: dict[str, Any] = await parts.command("orchestrator", "models.probe", {"id": model_id})
     return Model.model_validate(probed)
+
+
+@router.post(
+    "/{model_id}/start",
+    summary="Start the engine",
+    dependencies=[RUNNER],
+    responses={**example(200, "The model", examples.MODEL_WITH_ENGINE), **problems(404, 409)},
+)
+async def start_model(model_id: str, parts: PartsOf) -> Model:
+    """Answers at once with the model, `starting` or `running` already. An engine that has failed is tried again. Once it runs it is
+    stopped when nothing has needed it for its `idle_stop_s`. 409 for a model without an engine."""
+    return Model.model_validate(await parts.command("orchestrator", "models.start", {"id": model_id}))
+
+
+@router.post(
+    "/{model_id}/stop",
+    summary="Stop the engine",
+    dependencies=[RUNNER],
+    responses={**example(200, "The model", examples.MODEL_WITH_ENGINE), **problems(404, 409)},
+)
+async def stop_model(model_id: str, parts: PartsOf) -> Model:
+    """Answers at once with the model as it is; its `status` is `stopped` when the engine has ended. 409 while an evaluation needs it."""
+    return Model.model_validate(await parts.command("orchestrator", "models.stop", {"id": model_id}))
+
+
+@router.get(
+    "/{model_id}/log",
+    summary="What the engine writes",
+    dependencies=[VIEWER],
+    responses={**example(200, "The last lines, oldest first", examples.ENGINE_LOG), **problems(404)},
+)
+async def get_engine_log(model_id: str, parts: PartsOf) -> EngineLog:
+    """The last 200 lines, also after it has ended; none for a model without an engine. New ones come as `assay.model.log` events."""
+    await find_model(parts.database, model_id)
+    parts.need_nats()
+    store = await parts.service.js.key_value(subjects.KV_ENGINES)
+    try:
+        entry = await store.get(subjects.engine_log(model_id))
+    except KeyNotFoundError:
+        return EngineLog()
+    return EngineLog.model_validate_json(entry.value or b"{}")
 
 
 def _encrypted(parts: Parts, api_key: SecretStr | None) -> str | None:

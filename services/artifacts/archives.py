@@ -88,12 +88,17 @@ def write_scoring_output(
 
 
 def public_model(model: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a model is no secret. An address loses its user, password and query, since some endpoints take keys there."""
-    address = urlsplit(model["base_url"])
+    """What of a model is no secret: where it is called, or what its engine loads.
+
+    An address loses its user, password and query, since some endpoints take keys there.
+    """
+    engine = model.get("engine")
+    address = urlsplit(model["base_url"] or "")
+    public = urlunsplit((address.scheme, address.netloc.rpartition("@")[2], address.path, "", ""))
     return {
         "name": model["name"],
         "source": model["source"],
-        "base_url": urlunsplit((address.scheme, address.netloc.rpartition("@")[2], address.path, "", "")),
+        **({"engine": engine} if engine else {"base_url": public}),
         "model": model["model"],
         "api": model["api"],
         "stream": model["stream"],

@@ -5,6 +5,7 @@ python -m services.orchestrator.app
 
 from faststream import FastStream
 
+from services.orchestrator.engines import Engines
 from services.orchestrator.handlers import Orchestrator
 from services.orchestrator.idempotency import Idempotency
 from services.orchestrator.models import Models
@@ -41,12 +42,18 @@ async def build() -> FastStream:
     store = Store(database, service.instance)
     pacing = Pacing(database, service.js)
     states = Mirror(service.js, subjects.KV_PACING, pacing.changed)
-    service.hooks = [states.restart]
     models = Models(database, service.broker, service.js, pacing, settings.networks)
+    engines = Engines(service.js, models)
+    said_of_engines = [
+        Mirror(service.js, subjects.KV_ENGINES, engines.changed, keys)
+        for keys in (subjects.engine_wanted("*"), subjects.engine_state("*"))
+    ]
+    service.hooks = [states.restart, *(mirror.restart for mirror in said_of_engines)]
     orchestrator = Orchestrator(
         service,
         store,
         models,
+        engines,
         Idempotency(database),
         LargeMessages(service.nc, objects, settings.message_max_bytes),
     )
@@ -59,6 +66,8 @@ async def build() -> FastStream:
     service.command("models.update")(orchestrator.update_model)
     service.command("models.delete")(orchestrator.delete_model)
     service.command("models.probe")(orchestrator.probe_model)
+    service.command("models.start")(orchestrator.start_model)
+    service.command("models.stop")(orchestrator.stop_model)
     parked = ParkedMessages(database, service.js)
     service.command("parked.replay")(parked.replay)
     service.command("parked.discard")(parked.discard)
@@ -71,6 +80,8 @@ async def build() -> FastStream:
     async def start() -> None:
         await orchestrator.start()
         await states.start()
+        for mirror in said_of_engines:
+            await mirror.start()
         await until_up(models.publish_all, "the broker")
         await service.nc.subscribe(subjects.landed("*"), cb=orchestrator.landed)
         await service.nc.subscribe(subjects.notes("*"), cb=orchestrator.noted)
@@ -79,6 +90,7 @@ async def build() -> FastStream:
         service.spawn(orchestrator.renew(), "renewing leases")
         service.spawn(orchestrator.mend(), "mending models")
         service.spawn(pacing.mirror(), "mirroring the states of models")
+        service.spawn(engines.follow(), "following engines")
 
     @app.on_shutdown
     async def stop() -> None:

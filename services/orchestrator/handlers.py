@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 
 from services.orchestrator import creation, leaderboard
 from services.orchestrator.dispatch import Claim, share, window
+from services.orchestrator.engines import Engines
 from services.orchestrator.idempotency import Idempotency, derived_id
 from services.orchestrator.models import Models
 from services.orchestrator.run import Run, Tools
@@ -39,14 +40,23 @@ class Orchestrator:
     """The runs this process owns, and the commands it answers."""
 
     def __init__(
-        self, service: Service, store: Store, models: Models, idempotency: Idempotency, large: LargeMessages
+        self,
+        service: Service,
+        store: Store,
+        models: Models,
+        engines: Engines,
+        idempotency: Idempotency,
+        large: LargeMessages,
     ) -> None:
         self._service = service
         self._store = store
         self._models = models
+        self._engines = engines
         self._idempotency = idempotency
         self._publisher = Publisher(service.nc)
-        self._tools = Tools(service.nc, service.js, self._publisher, large, service.settings.unreachable_wait_s)
+        self._tools = Tools(
+            service.nc, service.js, self._publisher, large, engines, service.settings.unreachable_wait_s
+        )
         self._runs: dict[str, Run] = {}
         self._drives: dict[str, asyncio.Task[Any]] = {}
         self._dispatchers: dict[str, asyncio.Event] = {}
@@ -80,10 +90,17 @@ class Orchestrator:
 
     async def delete_model(self, body: dict[str, Any]) -> Any:
         await self._models.delete(body["id"])
+        await self._engines.forget(body["id"])
         return {}
 
     async def probe_model(self, body: dict[str, Any]) -> Any:
         return self._view(await self._models.probe(body["id"]))
+
+    async def start_model(self, body: dict[str, Any]) -> Any:
+        return self._view(await self._engines.start(body["id"]))
+
+    async def stop_model(self, body: dict[str, Any]) -> Any:
+        return self._view(await self._engines.stop(body["id"]))
 
     async def cancel(self, body: dict[str, Any]) -> Any:
         """Answers with the cancelled evaluation, or, where its owner is slow, with it as it is."""

@@ -1,8 +1,11 @@
-"""The registry of models: documents in MongoDB, what predictors need in KV `models`, a consumer each, and probes."""
+"""The registry of models: documents in MongoDB, what predictors need in KV `models`, a consumer each, and probes.
+
+A model with an engine has no `base_url` but while that runs; `engines` says when.
+"""
 
 import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
@@ -10,11 +13,12 @@ from nats.js.errors import NotFoundError
 
 from services.orchestrator import broker
 from services.orchestrator.addresses import check_base_url
+from services.orchestrator.engine_states import Seen
 from services.orchestrator.pacing import Pacing, first_state, mirrored
 from services.orchestrator.state import now
 from shared import subjects
-from shared.contracts import ACTIVE, ModelEndpoint, ModelStatus, ProbeAnswer
-from shared.errors import Conflict, NotFound, Unavailable
+from shared.contracts import ACTIVE, ENGINE_DOWN, ModelEndpoint, ModelStatus, ProbeAnswer, Status
+from shared.errors import Conflict, Invalid, NotFound, Unavailable
 from shared.networks import Networks
 from shared.provision import ensure_consumer, mend_consumer, model_consumer
 from shared.service import call
@@ -25,9 +29,6 @@ logger = logging.getLogger("assay.orchestrator")
 PROBE_S = 3.2
 """For a probe that a person waits for: registering answers within 5 s, of which a name that does not resolve may take one."""
 REPLY_S = 0.4
-
-NOT_ASKED = frozenset({ModelStatus.STARTING, ModelStatus.STOPPED, ModelStatus.FAILED})
-"""Of a model whose engine is not up nobody is there to be asked."""
 
 
 class Models:
@@ -44,10 +45,13 @@ class Models:
         self._networks = networks
 
     async def create(self, fields: Document, model_id: str) -> Document:
-        """Register; the answer says what a first probe found, and comes whatever the endpoint does."""
-        base_url = await check_base_url(fields["base_url"], self._networks)
-        document: Document = {**fields, "_id": model_id, "base_url": base_url, "created_at": now()}
-        document.update(mirrored(first_state(_endpoint(document), await self._ask(document))))
+        """Register; the answer says what a first probe found, and comes whatever the endpoint does. An engine is not started yet."""
+        document: Document = {**fields, "_id": model_id, "created_at": now()}
+        found = ProbeAnswer(status=ModelStatus.STOPPED, detail="not started yet")
+        if not fields.get("engine"):
+            document["base_url"] = await check_base_url(fields["base_url"], self._networks)
+            found = await self._ask(document)
+        document.update(mirrored(first_state(_endpoint(document), found)))
         await self._models.replace_one({"_id": model_id}, document, upsert=True)
         await self._pacing.tell(model_id)
         await self.publish(document)
@@ -61,22 +65,48 @@ class Models:
 
     async def update(self, model_id: str, changes: Document) -> Document:
         document = await self.get(model_id)
+        await self._check_engine(document, changes)
         if "base_url" in changes:
             changes["base_url"] = await check_base_url(changes["base_url"], self._networks)
         document.update(changes)
-        if changes.keys() & {"base_url", "api_key", "model", "api"}:
+        asked_anew = changes.keys() & {"base_url", "api_key", "model", "api"}
+        if asked_anew and document["status"] not in ENGINE_DOWN:
             changes |= mirrored(await self._pacing.found(_endpoint(document), await self._ask(document)))
             document.update(changes)
         await self._models.update_one({"_id": model_id}, {"$set": changes})
         await self.publish(document)
         return document
 
+    async def _check_engine(self, document: Document, changes: Document) -> None:
+        """Whether what is changed fits: a model has an endpoint or an engine, and what an engine runs stays as it is while it runs."""
+        name, engine = document["name"], document.get("engine")
+        if engine is None and "engine" in changes:
+            raise _wrong("engine", f"model {name} has an endpoint of its own; register another model for an engine")
+        if engine is None:
+            return
+        for field in ("base_url", "api_key"):
+            if changes.get(field) is not None:
+                raise _wrong(field, f"model {name} has an engine, whose launcher finds its address")
+        if not changes.keys() & {"engine", "model"}:
+            return
+        if need := await self.needed_by(document["_id"]):
+            raise Conflict(f"{need} needs the engine of model {name} as it is; cancel it first, or wait for its end")
+        if document["status"] not in (ModelStatus.STOPPED, ModelStatus.FAILED):
+            raise Conflict(f"the engine of model {name} is up; stop it first, then change its settings")
+
+    async def needed_by(self, model_id: str) -> str | None:
+        """The evaluation that has still to call a model, its own or its judge, as `evaluation #3`."""
+        at_work = await self._at_work(model_id, (Status.QUEUED, Status.RUNNING))
+        return f"evaluation #{at_work['number']}" if at_work else None
+
+    async def _at_work(self, model_id: str, statuses: Iterable[Status]) -> Document | None:
+        needing = {"$or": [{"model": model_id}, {"judge": model_id}], "status": {"$in": [*statuses]}}
+        return await self._evaluations.find_one(needing, {"number": 1, "model": 1})
+
     async def delete(self, model_id: str) -> None:
         """Refused while an evaluation of it, or one that it judges, is under way."""
         document = await self.get(model_id)
-        needing = {"$or": [{"model": model_id}, {"judge": model_id}], "status": {"$in": ACTIVE}}
-        at_work = await self._evaluations.find_one(needing, {"number": 1, "model": 1})
-        if at_work:
+        if at_work := await self._at_work(model_id, ACTIVE):
             needs = "of" if at_work["model"] == model_id else "judged by"
             number = at_work["number"]
             raise Conflict(f"evaluation #{number} {needs} model {document['name']} is under way; cancel it first")
@@ -91,9 +121,9 @@ class Models:
         await self._models.delete_one({"_id": model_id})
 
     async def probe(self, model_id: str) -> Document:
-        """Ask a predictor to ask the endpoint now; the status follows the answer."""
+        """Ask a predictor to ask the endpoint now; the status follows the answer. Refused where its engine is not up: nobody is there."""
         document = await self.get(model_id)
-        if document["status"] in NOT_ASKED:
+        if document["status"] in ENGINE_DOWN:
             raise Conflict(
                 f"model {document['name']} is {document['status']}: its engine has to run before it is asked"
             )
@@ -122,8 +152,26 @@ class Models:
         )
         known = ProbeAnswer(status=document["status"], detail=document["status_detail"])
         await self._pacing.ensure(endpoint, first_state(endpoint, known))
-        store = await self._js.key_value(subjects.KV_MODELS)
-        await store.put(endpoint.id, endpoint.model_dump_json().encode())
+        if document["base_url"]:
+            store = await self._js.key_value(subjects.KV_MODELS)
+            await store.put(endpoint.id, endpoint.model_dump_json().encode())
+
+    async def follow_engine(self, model_id: str, engine: Seen) -> bool:
+        """The engine of a model is so by now. First where it is called, then that it may be; False where there is no such model."""
+        document = await self._models.find_one({"_id": model_id})
+        if document is None:
+            return False
+        if document.get("base_url") != engine.base_url:
+            document["base_url"] = engine.base_url
+            await self._models.update_one({"_id": model_id}, {"$set": {"base_url": engine.base_url}})
+        if engine.base_url:
+            await self.publish(document)
+        await self._pacing.follow_engine(_endpoint(document), engine.status, engine.detail)
+        if engine.status in (ModelStatus.STOPPED, ModelStatus.FAILED):
+            # While it only starts again, predictors hold what they have of it.
+            store = await self._js.key_value(subjects.KV_MODELS)
+            await store.delete(model_id)
+        return True
 
     async def mend_waited_for(self) -> None:
         """A model that evaluations need has its consumer and its entry for predictors, whoever may have deleted them."""
@@ -133,7 +181,7 @@ class Models:
             *await self._evaluations.distinct("judge", {**at_work, "judge": {"$ne": None}}),
         ]
         store = await self._js.key_value(subjects.KV_MODELS)
-        async for document in self._models.find({"_id": {"$in": needed}}):
+        async for document in self._models.find({"_id": {"$in": needed}, "base_url": {"$ne": None}}):
             try:
                 await store.get(document["_id"])
                 await mend_consumer(self._js, subjects.JOBS, subjects.model_consumer(document["_id"]))
@@ -155,10 +203,23 @@ class Models:
 
 
 def _endpoint(document: Document) -> ModelEndpoint:
-    return ModelEndpoint(**{**document, "id": document["_id"]})
+    """As predictors know it. Where there is no address for the time being it is empty, and predictors know nothing of it."""
+    engine = document.get("engine")
+    return ModelEndpoint(
+        **{**document, "id": document["_id"], "base_url": document["base_url"] or "", "has_engine": engine is not None}
+    )
 
 
 def settings_of(document: Document) -> Document:
-    """A model's settings as an evaluation keeps them: what was run, and at which price, can be told later, and never its key."""
-    kept = _endpoint(document).model_dump(mode="json", exclude={"api_key"})
+    """A model's settings as an evaluation keeps them: what was run, and at which price, can be told later, and never its key.
+
+    With an engine those are its checkpoint and arguments; where it happens to answer is none of them.
+    """
+    kept = _endpoint(document).model_dump(mode="json", exclude={"api_key", "has_engine"})
+    if engine := document.get("engine"):
+        kept |= {"base_url": None, "engine": engine}
     return kept | {"source": document["source"], "price": document.get("price")}
+
+
+def _wrong(field: str, message: str) -> Invalid:
+    return Invalid(f"{field}: {message}", [{"loc": [field], "msg": message}])

@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 from services.orchestrator.broker import publish_event
 from services.orchestrator.state import SOURCE, now
 from shared import subjects
-from shared.contracts import Event, ModelEndpoint, ModelStatus, PacingState, ProbeAnswer
+from shared.contracts import ENGINE_DOWN, Event, ModelEndpoint, ModelStatus, PacingState, ProbeAnswer
 from shared.storage.mongo import Database, Document
 
 logger = logging.getLogger("assay.orchestrator")
@@ -36,6 +36,7 @@ class Pacing:
         self._js = js
         self._states: dict[str, PacingState] = {}
         self._changed: dict[str, PacingState] = {}
+        self._telling = asyncio.Lock()
 
     def limit(self, model_id: str) -> int | None:
         """Calls at once that the model may have at present; None where that is not known yet."""
@@ -73,13 +74,14 @@ class Pacing:
 
     async def tell(self, model_id: str) -> None:
         """Announce what a model's document says, unless that was the last thing told."""
-        document = await self._models.find_one({"_id": model_id})
-        if document is None:
-            return
-        telling = {"status": document["status"], "limit": document["pacing"]["limit"]}
-        if document.get("announced") != telling:
-            await _announce(self._js, document)
-            await self._models.update_one({"_id": model_id}, {"$set": {"announced": telling}})
+        async with self._telling:
+            document = await self._models.find_one({"_id": model_id})
+            if document is None:
+                return
+            telling = {"status": document["status"], "limit": document["pacing"]["limit"]}
+            if document.get("announced") != telling:
+                await _announce(self._js, document)
+                await self._models.update_one({"_id": model_id}, {"$set": {"announced": telling}})
 
     async def ensure(self, endpoint: ModelEndpoint, state: PacingState) -> None:
         """A state for a model that has none yet."""
@@ -88,7 +90,8 @@ class Pacing:
             await store.create(endpoint.id, state.model_dump_json().encode())
 
     async def found(self, endpoint: ModelEndpoint, answer: ProbeAnswer) -> PacingState:
-        """A probe that was asked for found this; the state then. It does not count against calls that are being answered."""
+        """A probe that was asked for found this; the state then. It does not count against calls that are being answered, nor where the
+        engine is down by now."""
         first = first_state(endpoint, answer)
         await self.ensure(endpoint, first)
 
@@ -96,12 +99,27 @@ class Pacing:
             if state.at == first.at:
                 return None  # it is this very one
             down = answer.status is ModelStatus.UNREACHABLE
-            if down and state.status is ModelStatus.RUNNING and state.in_flight:
+            if state.status in ENGINE_DOWN or (down and state.status is ModelStatus.RUNNING and state.in_flight):
                 return None
             since = state.since if answer.status is state.status else time.time()
             return {**_learned(answer), "since": since, "asks": 0, "hold_until": None}
 
         return await self._change(endpoint.id, change) or first
+
+    async def follow_engine(self, endpoint: ModelEndpoint, status: ModelStatus, detail: str) -> None:
+        """A launcher says this of a model's engine. Once it runs, how its calls go decides on from there."""
+        first = first_state(endpoint, ProbeAnswer(status=status, detail=detail))
+        await self.ensure(endpoint, first)
+
+        def change(state: PacingState) -> Document | None:
+            if status is ModelStatus.RUNNING and state.status in (ModelStatus.RUNNING, ModelStatus.PAUSED):
+                return None
+            if (state.status, state.detail) == (status, detail):
+                return None
+            since = state.since if status is state.status else time.time()
+            return {"status": status, "detail": detail, "since": since, "asks": 0, "hold_until": None}
+
+        await self._bring_up_to_date(endpoint.id, await self._change(endpoint.id, change) or first)
 
     async def ask_soon(self, model_id: str) -> None:
         """Somebody waits for the model: where it is unreachable, it is asked again in a second and as often as at first."""

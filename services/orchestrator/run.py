@@ -18,7 +18,9 @@ from nats.js import JetStreamContext
 from services.orchestrator import broker, recovery, samples
 from services.orchestrator.dispatch import AtJudge, Rate
 from services.orchestrator.ending import Ending
-from services.orchestrator.patience import Patience, patience
+from services.orchestrator.engines import Engines
+from services.orchestrator.needs import Needs
+from services.orchestrator.patience import Patience
 from services.orchestrator.saying import Log
 from services.orchestrator.state import (
     is_final,
@@ -65,6 +67,7 @@ class Tools:
     js: JetStreamContext
     publisher: Publisher
     large: LargeMessages
+    engines: Engines
     unreachable_wait_s: float
 
 
@@ -79,6 +82,7 @@ class Run:
         self.document = document
         self.log = Log(store, tools.nc, tools.js, document)
         self._steps = Steps(tools.js, document)
+        self._needs = Needs(store, tools.engines, document, tools.unreachable_wait_s)
         self._ending = Ending(store.database, tools.js, tools.publisher, tools.large, document)
         self.id: str = document["_id"]
         self.progress: dict[str, int] = dict(document["progress"])
@@ -256,9 +260,12 @@ class Run:
         if stored.get("error"):
             await self._end(Status.FAILED, stored["error"])
             return
-        found = await self._patience()
+        found = await self._needs.look()
+        if found.failed:
+            await self._end(Status.FAILED, found.message)
+            return
         if found.waits and not found.over:
-            await self.log.say_waiting(found.message)
+            await self.log.say_waiting(found.message, found.level)
             return
         giving_up, said = self._giving_up(found)
         changes = {"started_at": now(), "files": stored["files"], **giving_up}
@@ -302,27 +309,19 @@ class Run:
             await self.store.write(self.document, *self._giving_up(Patience(over=True, message=reason)))
 
     async def _go_on_or_give_up(self, quiet: float) -> None:
-        """A model that is unreachable is waited for so long and no longer; then what is missing ends as `infra_error`."""
+        """A model that cannot be called is waited for so long and no longer; then what is missing ends as `infra_error`."""
         if reason := self.given_up:
             if not self._sending:
                 await self._ending.step(reason)
             return
+        await self._needs.keep()
         if quiet < LOOK_S or time.monotonic() - self._looked_at < LOOK_S:
             return
         self._looked_at = time.monotonic()
-        found = await self._patience()
-        await self.log.say_waiting(found.message if not found.over else "")
+        found = await self._needs.look()
+        await self.log.say_waiting(found.message if not found.over else "", found.level)
         if found.over:
             await self.store.write(self.document, *self._giving_up(found))
-
-    async def _patience(self) -> Patience:
-        """With whichever of the model and its judge it has the least left."""
-        found = []
-        for who in ("model", "judge"):
-            if model_id := self.document.get(who):
-                model = await self.store.database["models"].find_one({"_id": model_id})
-                found.append(patience(model, self.document, now(), self._tools.unreachable_wait_s, who))
-        return max(found, key=lambda patience: (patience.over, patience.waits))
 
     def _giving_up(self, found: Patience) -> tuple[Document, list[Event]]:
         """What is written and said where patience is over."""

@@ -1,5 +1,6 @@
 """What an evaluation's owner says in its log, in order: see `docs/events.md`."""
 
+import time
 from collections import deque
 
 from nats.aio.client import Client
@@ -11,6 +12,8 @@ from services.orchestrator.store import Store
 from shared.contracts import Event, Note
 from shared.faults import kill_point
 from shared.storage.mongo import Document
+
+WAITING_EVERY_S = 5.0
 
 
 class Log:
@@ -25,6 +28,7 @@ class Log:
         self._unsure = document["epoch"] > 1  # whether what the outbox holds may have been announced already
         self._notes: deque[Note] = deque(maxlen=100)
         self._waiting = ""
+        self._waiting_said_at = -WAITING_EVERY_S
 
     async def announce(self) -> None:
         """Publish the outbox in order. After a take-over or a failure in here, what was announced already is not said twice."""
@@ -69,9 +73,12 @@ class Log:
         await self._store.archive(self._id, entries)
         return last
 
-    async def say_waiting(self, message: str) -> None:
-        """Once, as long as it is the same."""
-        if message != self._waiting:
-            self._waiting = message
-            if message:
-                await self.say(log_event(self._document, message, level="warning"))
+    async def say_waiting(self, message: str, level: str = "warning") -> None:
+        """Once, as long as it is the same; what an engine says while it starts changes from second to second, and is not all said."""
+        at = time.monotonic()
+        if message == self._waiting or (message and at - self._waiting_said_at < WAITING_EVERY_S):
+            return
+        self._waiting = message
+        if message:
+            self._waiting_said_at = at
+            await self.say(log_event(self._document, message, level=level))

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from services.predictor.answers import Trouble
-from shared.contracts import ModelStatus
+from shared.contracts import ENGINE_DOWN, ModelStatus
 
 SUSPECT_UNREACHABLE = 5
 """So many calls in turn that could not even connect, and none answered in between."""
@@ -26,6 +26,9 @@ ROOM_S = 2.0
 
 EVIDENCE = frozenset({Trouble.UNREACHABLE, Trouble.FAILING, Trouble.OVERLOADED})
 """Kinds of failure that an endpoint which is down shows."""
+
+
+_AWAY = ENGINE_DOWN | {ModelStatus.UNREACHABLE}
 
 
 class Gate:
@@ -148,7 +151,7 @@ class Gate:
     @property
     def down(self) -> bool:
         """Whether the endpoint is down, or suspected to be: failures are its own, not those of the samples called."""
-        return self._status is ModelStatus.UNREACHABLE or time.monotonic() < self._suspect_until
+        return self._status in _AWAY or time.monotonic() < self._suspect_until
 
     @property
     def held_s(self) -> float:

@@ -273,7 +273,7 @@ class ModelWorker:
             self.gate.answered()
             return False
         self.gate.failed(trouble, first=first)
-        return self.gate.down
+        return self.gate.down or (trouble is Trouble.UNREACHABLE and self.endpoint.model.has_engine)
 
     async def _publish(self, prediction: Prediction) -> None:
         """Publish until the server has acknowledged; a repeat within the duplicate window is swallowed there."""

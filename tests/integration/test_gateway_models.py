@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from shared import subjects
+from shared.contracts import EngineLines
 from shared.errors import Conflict
 from shared.secrets import Cipher
 from shared.settings import Settings
@@ -87,6 +89,80 @@ async def test_a_model_is_removed_and_probed(gateway: RunningGateway) -> None:
         assert "#3" in problem(await gateway.http.delete("/v1/models/m2"), 409)["detail"]
         assert good(await gateway.http.post("/v1/models/m1/probe"))["status"] == "running"
     assert probed == [{"id": "m1"}]
+
+
+ENGINE = {"name": "vllm", "checkpoint": "/models/m0.26"}
+
+
+async def test_a_model_with_an_engine_is_registered_with_what_is_not_said(gateway: RunningGateway) -> None:
+    hub = {"name": "b", "engine": {"name": "vllm", "checkpoint": "org/b", "revision": "main"}}
+    async with gateway.owner("orchestrator.models.create", lambda body: PUBLIC_MODEL) as asked:
+        good(await gateway.http.post("/v1/models", json={"name": "m 0.26 (tuned)", "engine": ENGINE}), 201)
+        good(await gateway.http.post("/v1/models", json=hub), 201)
+    first, second = (body["model"] for body in asked)
+    assert (first["source"], first["model"], first["base_url"]) == ("trained", "m-0.26-tuned", None)
+    assert (first["engine"]["args"], first["engine"]["idle_stop_s"]) == ([], 300)
+    assert second["source"] == "huggingface"
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        ({}, "base_url", "is missing: give the address of a live endpoint, or an engine that serves a checkpoint"),
+        ({"base_url": "http://a/v1"}, "model", "is missing: the model's own name at the endpoint, such as qwen2.5:7b"),
+        ({"engine": ENGINE, "base_url": "http://a/v1"}, "base_url", "must be left out where an engine is given"),
+        ({"engine": ENGINE, "api_key": "k"}, "api_key", "must be left out where an engine is given"),
+        ({"engine": ENGINE, "source": "running"}, "engine", "goes with source trained or huggingface"),
+        ({"engine": {"name": "vllm"}}, "engine.checkpoint", "Field required"),
+        ({"engine": {**ENGINE, "checkpoint": "models/m/0"}}, "engine.checkpoint", "must be an absolute path"),
+        ({"engine": {**ENGINE, "checkpoint": "--port=1"}}, "engine.checkpoint", "must not begin with -"),
+        ({"engine": {**ENGINE, "checkpoint": "/m\0"}}, "engine.checkpoint", "must hold printable characters alone"),
+        ({"engine": {**ENGINE, "revision": "main"}}, "engine.revision", "goes with a Hub id; /models/m0.26 is none"),
+        ({"engine": {**ENGINE, "args": ["a\0"]}}, "engine.args.0", "must hold printable characters alone"),
+        ({"engine": {**ENGINE, "idle_stop_s": 1}}, "engine.idle_stop_s", "greater than or equal to 10"),
+        ({"engine": {**ENGINE, "adaptor": "/a"}}, "engine.adaptor", "Extra inputs are not permitted"),
+    ],
+)
+async def test_a_wrong_combination_is_told_by_its_field_once(
+    gateway: RunningGateway, body: dict[str, Any], field: str, message: str
+) -> None:
+    found = problem(await gateway.http.post("/v1/models", json={"name": "a", **body}), 422)
+    assert [".".join(map(str, error["loc"])) for error in found["errors"]] == [field]
+    assert message in found["errors"][0]["msg"]
+
+
+async def test_an_engine_is_started_stopped_and_changed_as_a_whole(gateway: RunningGateway) -> None:
+    def stop(body: dict[str, Any]) -> Any:
+        raise Conflict("evaluation #3 needs the engine of model m0.26; cancel it first")
+
+    async with (
+        gateway.owner("orchestrator.models.start", lambda body: PUBLIC_MODEL) as started,
+        gateway.owner("orchestrator.models.stop", stop),
+        gateway.owner("orchestrator.models.update", lambda body: PUBLIC_MODEL) as changed,
+    ):
+        good(await gateway.http.post("/v1/models/m1/start"))
+        assert "#3" in problem(await gateway.http.post("/v1/models/m1/stop"), 409)["detail"]
+        good(await gateway.http.patch("/v1/models/m1", json={"engine": ENGINE}))
+        problem(await gateway.http.patch("/v1/models/m1", json={"engine": None}), 422)
+    assert started == [{"id": "m1"}]
+    assert (changed[0]["changes"]["engine"]["name"], changed[0]["changes"]["engine"]["idle_stop_s"]) == ("vllm", 300)
+
+
+async def test_what_an_engine_writes_is_read_from_the_broker(gateway: RunningGateway) -> None:
+    model_id = f"m{uuid4().hex[:8]}"
+    await gateway.add_model(model_id)
+    path = f"/v1/models/{model_id}/log"
+    assert good(await gateway.http.get(path)) == {"lines": []}
+    store = await gateway.nc.jetstream().key_value(subjects.KV_ENGINES)
+    await store.put(subjects.engine_log(model_id), EngineLines(lines=["<b>loading</b>"]).model_dump_json().encode())
+    assert good(await gateway.http.get(path)) == {"lines": ["<b>loading</b>"]}
+    assert "m9" in problem(await gateway.http.get("/v1/models/m9/log"), 404)["detail"]
+
+
+async def test_engines_are_what_a_launcher_offers(gateway: RunningGateway) -> None:
+    template = {"name": "vllm", "title": "vLLM", "takes": ["folder"], "missing": "vllm is not installed"}
+    async with gateway.owner("launcher.engines", lambda body: {"items": [template]}):
+        assert good(await gateway.http.get("/v1/engines"))["items"] == [template]
 
 
 async def test_no_key_is_taken_before_it_can_be_encrypted(stores: Settings) -> None:

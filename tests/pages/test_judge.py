@@ -136,7 +136,7 @@ def test_a_model_that_is_added_on_the_way_may_judge(visit: Visit, stack: Running
     page.locator("[data-add='']").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name", exact=True).fill("second referee")
-    dialog.get_by_label("Address").fill(place.referee.base_url)
+    dialog.get_by_label("Address").fill(str(place.referee.base_url))
     dialog.get_by_label("Its name at the endpoint").fill("referee")
     dialog.get_by_role("button", name="Add model").click()
     expect(dialog).to_be_hidden()

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from services.orchestrator.engine_states import Seen
 from services.orchestrator.patience import Patience, patience
+from shared.contracts import ModelStatus
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -66,3 +68,33 @@ def test_a_judge_is_waited_for_as_one() -> None:
     assert patience(model(), evaluation(), after(10), 10, "judge").message.startswith(
         "judge m was unreachable for 10 s"
     )
+
+
+STARTING = Seen(ModelStatus.STARTING, "loading, 12 s")
+UNATTENDED = Seen(ModelStatus.STARTING, "waits for a launcher to take it", attended=False)
+
+
+def test_an_engine_is_waited_for_as_long_as_it_starts() -> None:
+    found = patience(model("starting"), evaluation(), after(1e6), 10, engine=STARTING)
+    assert (found.waits, found.over, found.level) == (True, False, "info")
+    assert found.message == "Starting the engine of model m: loading, 12 s"
+
+
+def test_an_engine_that_fails_ends_the_waiting() -> None:
+    engine = Seen(ModelStatus.FAILED, "exit 1: no such file")
+    found = patience(model("failed"), evaluation(), NOON, 10, "judge", engine)
+    assert (found.over, found.failed) == (True, True)
+    assert found.message == "the engine of judge m failed: exit 1: no such file"
+
+
+def test_an_engine_that_no_launcher_takes_is_waited_for_like_a_model_that_is_away() -> None:
+    assert patience(model("starting"), evaluation(), after(9), 10, engine=UNATTENDED).waits
+    found = patience(model("starting"), evaluation(), after(10), 10, engine=UNATTENDED)
+    assert (found.over, found.failed) == (True, False)
+    assert found.message == "model m was unreachable for 10 s: waits for a launcher to take it"
+
+
+def test_an_engine_that_runs_is_a_model_like_any_other() -> None:
+    engine = Seen(ModelStatus.RUNNING, "", "http://127.0.0.1:1/v1")
+    assert patience(model("running"), evaluation(), NOON, 10, engine=engine) == Patience()
+    assert patience(model(), evaluation(), after(10), 10, engine=engine).over
