@@ -43,11 +43,13 @@ class Known:
 
 @dataclass(frozen=True)
 class Seen:
-    """How an engine is. `base_url` is where it answers, while it runs; `attended`: a launcher has said so, or need not."""
+    """How an engine is. `base_url` is where it answers and `served_name` what it calls the model, while it runs; `attended`: a launcher has
+    said so, or need not."""
 
     status: ModelStatus
     detail: str
     base_url: str | None = None
+    served_name: str | None = None
     attended: bool = True
 
 
@@ -57,7 +59,7 @@ def seen(known: Known, at: float) -> Seen:
     if known.at_work:
         assert state
         if state.status is ModelStatus.RUNNING and state.base_url:
-            return Seen(ModelStatus.RUNNING, state.detail or "the engine answers", state.base_url)
+            return Seen(ModelStatus.RUNNING, state.detail or "the engine answers", state.base_url, state.served_name)
         return Seen(ModelStatus.STARTING, state.detail or "the engine starts")
     if known.failed:
         assert state

@@ -161,9 +161,10 @@ class Models:
         document = await self._models.find_one({"_id": model_id})
         if document is None:
             return False
-        if document.get("base_url") != engine.base_url:
-            document["base_url"] = engine.base_url
-            await self._models.update_one({"_id": model_id}, {"$set": {"base_url": engine.base_url}})
+        found = {"base_url": engine.base_url, "served_name": engine.served_name}
+        if any(document.get(field) != value for field, value in found.items()):
+            document |= found
+            await self._models.update_one({"_id": model_id}, {"$set": found})
         if engine.base_url:
             await self.publish(document)
         await self._pacing.follow_engine(_endpoint(document), engine.status, engine.detail)
@@ -203,21 +204,25 @@ class Models:
 
 
 def _endpoint(document: Document) -> ModelEndpoint:
-    """As predictors know it. Where there is no address for the time being it is empty, and predictors know nothing of it."""
-    engine = document.get("engine")
-    return ModelEndpoint(
-        **{**document, "id": document["_id"], "base_url": document["base_url"] or "", "has_engine": engine is not None}
-    )
+    """As predictors know it. Where there is no address for the time being it is empty, and predictors know nothing of it. Some engines
+    choose themselves what requests must call the model (`served_name`)."""
+    found = {
+        "id": document["_id"],
+        "base_url": document["base_url"] or "",
+        "model": document.get("served_name") or document["model"],
+        "has_engine": document.get("engine") is not None,
+    }
+    return ModelEndpoint(**{**document, **found})
 
 
 def settings_of(document: Document) -> Document:
     """A model's settings as an evaluation keeps them: what was run, and at which price, can be told later, and never its key.
 
-    With an engine those are its checkpoint and arguments; where it happens to answer is none of them.
+    With an engine those are its checkpoint and arguments; where it happens to answer, and to which name, is none of them.
     """
     kept = _endpoint(document).model_dump(mode="json", exclude={"api_key", "has_engine"})
     if engine := document.get("engine"):
-        kept |= {"base_url": None, "engine": engine}
+        kept |= {"base_url": None, "model": document["model"], "engine": engine}
     return kept | {"source": document["source"], "price": document.get("price")}
 
 

@@ -161,16 +161,20 @@ async def test_a_model_follows_its_engine_from_start_to_stop(played: Played) -> 
     assert document["base_url"] == "http://127.0.0.1:7001/v1"
     endpoint = await played.endpoint()
     assert endpoint
-    assert (endpoint.base_url, endpoint.has_engine) == ("http://127.0.0.1:7001/v1", True)
+    assert (endpoint.base_url, endpoint.model) == ("http://127.0.0.1:7001/v1", "m-0.26")
+    assert endpoint.has_engine
     # From now on it counts as idle.
     await eventually(lambda: _is(played.order(), lambda order: order.until < time.time() + 60))
     # It dies, and comes back on another port: what predictors hold of it waits meanwhile.
     await played.says("starting", "died (exit 1); starting again")
     assert (await played.endpoint()) == endpoint
-    await played.says("running", "answers", base_url="http://127.0.0.1:7002/v1", restarts=1)
+    # This engine calls the model as it likes, which is no setting of the model's.
+    there = {"base_url": "http://127.0.0.1:7002/v1", "served_name": "/models/m"}
+    document = await played.says("running", "answers", **there, restarts=1)
     moved = await played.endpoint()
     assert moved
-    assert moved.base_url == "http://127.0.0.1:7002/v1"
+    assert (moved.base_url, moved.model) == ("http://127.0.0.1:7002/v1", "/models/m")
+    assert (document["model"], settings_of(document)["model"]) == ("m-0.26", "m-0.26")
     await played.engines.stop(played.id)
     assert (await played.order()).until == 0
     document = await played.says("stopped", "asked to stop")

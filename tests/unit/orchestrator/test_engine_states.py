@@ -26,7 +26,7 @@ def state(status: str, **fields: Any) -> EngineState:
     return EngineState(model="m1", status=ModelStatus(status), **{"since": 0, "at": 0, "request": 2, **fields})
 
 
-RUNNING = state("running", base_url="http://127.0.0.1:1/v1", detail="answers")
+RUNNING = state("running", base_url="http://127.0.0.1:1/v1", served_name="m:adapter", detail="answers")
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ RUNNING = state("running", base_url="http://127.0.0.1:1/v1", detail="answers")
         (Known(order(until=0)), Seen(ModelStatus.STOPPED, "stopped")),
         (Known(order(until=0), state("stopped", detail="idle")), Seen(ModelStatus.STOPPED, "idle")),
         (Known(order(), state("starting", detail="loading")), Seen(ModelStatus.STARTING, "loading")),
-        (Known(order(), RUNNING), Seen(ModelStatus.RUNNING, "answers", RUNNING.base_url)),
+        (Known(order(), RUNNING), Seen(ModelStatus.RUNNING, "answers", RUNNING.base_url, "m:adapter")),
         # It still answers, while its launcher stops it.
-        (Known(order(until=0), RUNNING), Seen(ModelStatus.RUNNING, "answers", RUNNING.base_url)),
+        (Known(order(until=0), RUNNING), Seen(ModelStatus.RUNNING, "answers", RUNNING.base_url, "m:adapter")),
         (Known(order(), state("failed", detail="exit 1")), Seen(ModelStatus.FAILED, "exit 1")),
         (Known(order(until=0), state("failed", detail="exit 1")), Seen(ModelStatus.FAILED, "exit 1")),
     ],
