@@ -32,6 +32,7 @@ from shared.api import (
     Page,
     Parked,
     Result,
+    SettingsVersion,
 )
 from shared.contracts import EngineTemplate
 
@@ -181,8 +182,15 @@ class AsyncModels:
         may have an `engine`, such as `{"name": "vllm", "checkpoint": "/models/m0.26"}`."""
         return await self._client.send(calls.add_model(name, base_url, model, engine, **options))
 
-    def list(self, source: str | None = None, status: str | None = None) -> AsyncIterator[Model]:
-        return self._client.pages(calls.list_models(source, status))
+    def list(
+        self, source: str | None = None, status: str | None = None, **filters: Unpack[calls.ModelFilter]
+    ) -> AsyncIterator[Model]:
+        """Newest first. Withdrawn ones only with `withdrawn=True`."""
+        return self._client.pages(calls.list_models(source, status, **filters))
+
+    def versions(self, model_id: str) -> AsyncIterator[SettingsVersion]:
+        """The versions of its settings, newest first."""
+        return self._client.pages(calls.list_settings_versions(model_id))
 
     async def get(self, model_id: str) -> Model:
         return await self._client.send(calls.get_model(model_id))

@@ -27,6 +27,7 @@ from shared.api import (
     Page,
     Parked,
     Result,
+    SettingsVersion,
 )
 from shared.contracts import EngineTemplate
 
@@ -47,7 +48,10 @@ class ModelOptions(TypedDict, total=False):
     """What may be said of a model beside its name and address; what is left out has the gateway's default."""
 
     source: str
+    tags: list[str]
+    owner: str | None
     api_key: str | None
+    api_key_env: str | None
     api: Literal["chat", "completions"]
     stream: bool
     max_concurrency: int | Literal["auto"]
@@ -73,8 +77,16 @@ class EngineOptions(TypedDict, total=False):
     idle_stop_s: float
 
 
+class ModelFilter(TypedDict, total=False):
+    """Beside source and status: models with all of `tags`, those that are `published` or are not, and `withdrawn` ones too."""
+
+    tags: Iterable[str]
+    published: bool | None
+    withdrawn: bool
+
+
 class ModelChanges(ModelOptions, total=False):
-    """What an update changes: only what is given. `api_key=None` removes the key."""
+    """What an update changes: only what is given. `api_key=None` removes the key, `api_key_env` takes its place."""
 
     name: str
     base_url: str
@@ -201,6 +213,7 @@ _MODEL = TypeAdapter(Model)
 _MODELS = TypeAdapter(Page[Model])
 _ENGINE_LOG = TypeAdapter(EngineLog)
 _ENGINES = TypeAdapter(Page[EngineTemplate])
+_VERSIONS = TypeAdapter(Page[SettingsVersion])
 _STARTED = TypeAdapter(EvaluationsCreated)
 _EVALUATION = TypeAdapter(Evaluation)
 _EVALUATIONS = TypeAdapter(Page[Evaluation])
@@ -260,8 +273,18 @@ def add_model(
     return Call("POST", "/models", _MODEL, json=body)
 
 
-def list_models(source: str | None, status: str | None) -> Call[Page[Model]]:
-    return Call("GET", "/models", _MODELS, _query(source=source, status=status, limit=PAGE_SIZE))
+def list_models(source: str | None, status: str | None, **filters: Unpack[ModelFilter]) -> Call[Page[Model]]:
+    query: dict[str, str | list[str]] = {
+        **_query(source=source, status=status, published=filters.get("published"), limit=PAGE_SIZE),
+        "tag": [*filters.get("tags", ())],
+    }
+    if filters.get("withdrawn"):
+        query["withdrawn"] = "true"
+    return Call("GET", "/models", _MODELS, query)
+
+
+def list_settings_versions(model_id: str) -> Call[Page[SettingsVersion]]:
+    return Call("GET", f"/models/{_segment(model_id, 'model')}/versions", _VERSIONS, _query(limit=PAGE_SIZE))
 
 
 def get_model(model_id: str) -> Call[Model]:

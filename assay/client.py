@@ -41,6 +41,7 @@ from shared.api import (
     Page,
     Parked,
     Result,
+    SettingsVersion,
 )
 from shared.contracts import EngineTemplate
 
@@ -192,8 +193,15 @@ class Models:
         may have an `engine`, such as `{"name": "vllm", "checkpoint": "/models/m0.26"}`."""
         return self._client.send(calls.add_model(name, base_url, model, engine, **options))
 
-    def list(self, source: str | None = None, status: str | None = None) -> Iterator[Model]:
-        return self._client.pages(calls.list_models(source, status))
+    def list(
+        self, source: str | None = None, status: str | None = None, **filters: Unpack[calls.ModelFilter]
+    ) -> Iterator[Model]:
+        """Newest first. Withdrawn ones only with `withdrawn=True`."""
+        return self._client.pages(calls.list_models(source, status, **filters))
+
+    def versions(self, model_id: str) -> Iterator[SettingsVersion]:
+        """The versions of its settings, newest first."""
+        return self._client.pages(calls.list_settings_versions(model_id))
 
     def get(self, model_id: str) -> Model:
         return self._client.send(calls.get_model(model_id))

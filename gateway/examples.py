@@ -39,7 +39,14 @@ MODEL: dict[str, Any] = {
     "source": "running",
     "base_url": "http://127.0.0.1:11434/v1",
     "model": "qwen2.5:7b",
+    "tags": ["7b"],
+    "owner": "evaluation team",
+    "settings_version": 2,
+    "published_at": None,
+    "withdrawn_at": None,
+    "kept_in_file": False,
     "has_api_key": False,
+    "api_key_env": None,
     "api": "chat",
     "stream": False,
     "max_concurrency": "auto",
@@ -97,6 +104,20 @@ ENGINE_LOG: dict[str, Any] = {
     "lines": ["Loading safetensors checkpoint shards: 50% (1/2)", "Application startup complete."]
 }
 
+SETTINGS_VERSION: dict[str, Any] = {
+    "version": 2,
+    "created_at": "2026-01-02T04:05:06Z",
+    "settings": {
+        "base_url": "http://127.0.0.1:11434/v1",
+        "model": "qwen2.5:7b",
+        "api": "chat",
+        "max_concurrency": "auto",
+        "timeout_s": 120,
+        "api_key": False,
+    },
+    "changes": [{"name": "timeout_s", "before": 60, "after": 120}],
+}
+
 EVALUATION: dict[str, Any] = {
     "id": "e0c9d1b2a3f4e5d6",
     "number": 678,
@@ -105,8 +126,10 @@ EVALUATION: dict[str, Any] = {
     "error": None,
     "model": "m5f3a9c1e7b2d4f60",
     "model_name": "m0.26",
+    "model_settings_version": 2,
     "judge": None,
     "judge_name": None,
+    "judge_settings_version": None,
     "environment": "word-problems",
     "environment_version": "9f2c4b7a1d3e",
     "environment_title": "Word problems",

@@ -22,7 +22,8 @@ from pydantic import (
 
 from shared.contracts import ModelSource, ModelStatus, Outcome, Status, Usage, Verdict
 from shared.generation import Generation
-from shared.manifest import Column, SubmissionRule
+from shared.key_variables import NAME
+from shared.manifest import Column, SubmissionRule, Tag
 
 T = TypeVar("T")
 
@@ -179,6 +180,18 @@ def _sendable(key: SecretStr) -> SecretStr:
 ApiKey = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
+def _one_key(value: str | None, info: ValidationInfo) -> str | None:
+    key: SecretStr | None = info.data.get("api_key")
+    if value is not None and key is not None and key.get_secret_value():
+        raise ValueError("goes without api_key: give the key itself, or the name of the variable that holds it")
+    return value
+
+
+KeyVariable = Annotated[str, Field(pattern=NAME, examples=["OPENAI_API_KEY"])]
+Tags = Annotated[list[Tag], Field(max_length=20)]
+Owner = Annotated[str, Field(min_length=1, max_length=100)]
+
+
 def _concurrency(value: Any) -> Any:
     # A union's own messages name each of its members; this says in one what would be right.
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_CONCURRENCY):
@@ -270,6 +283,8 @@ class ModelCreate(Request):
     `first_token_timeout_s` until the first token and `token_timeout_s` from one to the next.
 
     `max_concurrency` is a number, or `auto`: as many calls at once as pay, at most `concurrency_ceiling`.
+
+    The key is `api_key`, or in a variable of the predictors' environment that `api_key_env` names.
     """
 
     name: str = Field(min_length=1, max_length=200, examples=["m0.26"])
@@ -281,7 +296,10 @@ class ModelCreate(Request):
     model: str | None = Field(
         default=None, validate_default=True, min_length=1, max_length=300, examples=["qwen2.5:7b"]
     )
+    tags: Tags = []
+    owner: Owner | None = None
     api_key: ApiKey | None = None
+    api_key_env: KeyVariable | None = None
     api: Literal["chat", "completions"] = "chat"
     stream: bool = False
     max_concurrency: Concurrency = Field(default=16, examples=[16, "auto"])
@@ -330,10 +348,13 @@ class ModelCreate(Request):
             raise ValueError("is missing: the model's own name at the endpoint, such as qwen2.5:7b")
         return served_name(info.data.get("name", ""))
 
-    @field_validator("api_key")
+    _one_key = field_validator("api_key_env")(_one_key)
+
+    @field_validator("api_key", "api_key_env")
     @classmethod
-    def _no_key_for_an_engine(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None and value.get_secret_value() and info.data.get("engine") is not None:
+    def _no_key_for_an_engine(cls, value: SecretStr | str | None, info: ValidationInfo) -> SecretStr | str | None:
+        key = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if key and info.data.get("engine") is not None:
             raise ValueError(
                 "must be left out where an engine is given: it answers its own machine alone, without a key"
             )
@@ -341,14 +362,17 @@ class ModelCreate(Request):
 
 
 class ModelUpdate(Request):
-    """Changes what is given; `api_key: null` removes the key. `engine` replaces all of its settings; it and `model` cannot be changed
-    while the engine is up or an evaluation needs it."""
+    """Changes what is given; `api_key: null` removes the key, and so does an `api_key_env`, which takes its place. `engine` replaces all of
+    its settings; it and `model` cannot be changed while the engine is up or an evaluation needs it."""
 
     name: str | None = Field(default=None, min_length=1, max_length=200)
     engine: Engine | None = None
     base_url: str | None = Field(default=None, min_length=1, max_length=2000)
     model: str | None = Field(default=None, min_length=1, max_length=300)
+    tags: Tags | None = None
+    owner: Owner | None = None
     api_key: ApiKey | None = None
+    api_key_env: KeyVariable | None = None
     api: Literal["chat", "completions"] | None = None
     stream: bool | None = None
     max_concurrency: Concurrency | None = None
@@ -360,6 +384,25 @@ class ModelUpdate(Request):
     token_timeout_s: float | None = Field(default=None, gt=0, le=3600)
     max_attempts: int | None = Field(default=None, ge=1, le=50)
     price: Price | None = None
+
+    _one_key = field_validator("api_key_env")(_one_key)
+
+
+class SettingChange(BaseModel):
+    """`before` and `after` are as in the model; null where there was, or is, none."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+class SettingsVersion(BaseModel):
+    """A version of a model's settings: which they were from `created_at` on, never their key, and what was changed from the one before."""
+
+    version: int
+    created_at: datetime
+    settings: dict[str, Any]
+    changes: list[SettingChange] = []
 
 
 class PacingInfo(BaseModel):
@@ -382,6 +425,9 @@ class Model(BaseModel):
     `latency_ms` is that of the last tiny completion that a probe asked for, `last_error` what its endpoint was last unreachable with.
 
     A model with an `engine` has a `base_url` while that runs, and null else; `status` is then the engine's: `starting`, `stopped`, `failed`.
+
+    `settings_version` counts from 1 what was changed of the settings that matter to answers, limits or cost. `published_at` is null for what
+    is not offered as a platform model, `withdrawn_at` for what was not taken out of the offer again.
     """
 
     id: str
@@ -390,7 +436,15 @@ class Model(BaseModel):
     engine: Engine | None = None
     base_url: str | None
     model: str
+    tags: list[str] = []
+    owner: str | None = None
+    settings_version: int = 1
+    published_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+    kept_in_file: bool = False
+    """Whether an operator's models file says what it is, so that only that can change it."""
     has_api_key: bool = False
+    api_key_env: str | None = None
     api: Literal["chat", "completions"] = "chat"
     stream: bool = False
     max_concurrency: int | Literal["auto"]
@@ -458,7 +512,10 @@ class File(BaseModel):
 
 
 class Evaluation(BaseModel):
-    """One model run over one phase of one environment version, shown as `#number`. `judge` is the id of the model that judges, if one does."""
+    """One model run over one phase of one environment version, shown as `#number`. `judge` is the id of the model that judges, if one does.
+
+    `model_settings_version` is the version of the model's settings at the start: `GET /v1/models/{id}/versions` says which they were.
+    """
 
     id: str
     number: int
@@ -467,8 +524,10 @@ class Evaluation(BaseModel):
     error: str | None = None
     model: str
     model_name: str
+    model_settings_version: int | None = None
     judge: str | None = None
     judge_name: str | None = None
+    judge_settings_version: int | None = None
     environment: str
     environment_version: str
     environment_title: str

@@ -233,7 +233,8 @@ class FileEntry(BaseModel):
 
 
 class ModelEndpoint(Wire):
-    """KV `models`, key = model id: all that a predictor must know. `api_key` is encrypted, never plain.
+    """KV `models`, key = model id: all that a predictor must know. `api_key` is encrypted, never plain; `api_key_env` names the variable
+    that holds it, in the predictors' environment.
 
     A model with an engine has an entry from when that first answers until it is stopped or has failed.
     """
@@ -245,6 +246,7 @@ class ModelEndpoint(Wire):
     """Its endpoint is an engine that a launcher starts again where it dies: a call that cannot connect is no attempt."""
     model: str
     api_key: str | None = None
+    api_key_env: str | None = None
     api: Literal["chat", "completions"] = "chat"
     stream: bool = False
     max_concurrency: int | Literal["auto"]

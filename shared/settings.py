@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.key_variables import KeyVariables, read_patterns
 from shared.networks import Networks, is_loopback, read_networks
 
 
@@ -40,6 +41,8 @@ class Settings(BaseSettings):
     endpoint_allow: str = ""
     endpoint_deny: str = ""
     """Networks, separated by commas, see `shared.networks`."""
+    key_variables: str = "*_API_KEY,HF_TOKEN"
+    """Variables of the predictors' environment that a model may name as its key, see `shared.key_variables`."""
     probe_every_s: float = Field(default=60.0, ge=0)
     """How often a model that answers and that nobody calls is asked for its list of models; 0: never."""
 
@@ -95,6 +98,12 @@ class Settings(BaseSettings):
     faults: Path | None = None
     """Tests only: a folder; a file in it named after a kill point makes the process SIGKILL itself there once."""
 
+    @field_validator("key_variables")
+    @classmethod
+    def _are_variables(cls, value: str) -> str:
+        read_patterns(value)
+        return value
+
     @field_validator("endpoint_allow", "endpoint_deny")
     @classmethod
     def _are_networks(cls, value: str) -> str:
@@ -107,6 +116,11 @@ class Settings(BaseSettings):
         return Networks(
             read_networks(self.endpoint_allow), read_networks(self.endpoint_deny), loopback=is_loopback(self.host)
         )
+
+    @cached_property
+    def key_names(self) -> KeyVariables:
+        """Which variables a model may name as its key."""
+        return KeyVariables(read_patterns(self.key_variables))
 
     @cached_property
     def max_upload_bytes(self) -> int:

@@ -21,7 +21,8 @@ from shared.manifest import Manifest
 def model_view(document: dict[str, Any]) -> Model:
     """A model without its key."""
     fields = {name: document.get(name) for name in Model.model_fields if name in document}
-    return Model(**{**fields, "id": document["_id"], "has_api_key": document.get("api_key") is not None})
+    has_key = document.get("api_key") is not None or document.get("api_key_env") is not None
+    return Model(**{**fields, "id": document["_id"], "has_api_key": has_key})
 
 
 def evaluation_view(document: dict[str, Any]) -> Evaluation:

@@ -13,7 +13,7 @@ from assay.client import Client
 from assay.errors import InvalidInput
 from assay.render import NONE, facts, moment, number, plain, short, table
 from assay.session import FAILED, Json, session
-from shared.api import Model
+from shared.api import Model, Price, SettingChange
 from shared.contracts import ModelSource, ModelStatus
 
 app = typer.Typer(no_args_is_help=True, help="Models: what is evaluated.", rich_markup_mode=None)
@@ -36,7 +36,7 @@ def pick(models: Iterable[Model], wanted: str) -> Model:
 
 
 def find(client: Client, wanted: str) -> Model:
-    return pick(client.models.list(), wanted)
+    return pick(client.models.list(withdrawn=True), wanted)
 
 
 def _key(api_key: str | None, variable: str | None) -> str | None:
@@ -103,17 +103,35 @@ def _details(model: Model) -> list[tuple[str, object]]:
         ("Since", moment(model.status_since)),
         ("Latency", number(model.latency_ms, 1, " ms")),
         ("Source", model.source.value),
+        ("Platform", _on_platform(model)),
+        ("Tags", ", ".join(model.tags) or NONE),
+        ("Owner", model.owner or NONE),
         ("Endpoint", model.base_url or NONE),
         *_engine_details(model),
         ("Its name there", model.model),
         ("API", f"{model.api}{', streamed' if model.stream else ''}"),
-        ("API key", "yes" if model.has_api_key else "no"),
+        ("API key", f"in {model.api_key_env}" if model.api_key_env else "yes" if model.has_api_key else "no"),
         ("Calls at once", _at_once(model)),
         ("Refused", f"{model.pacing.refused} of {model.pacing.calls} calls" if model.pacing else NONE),
         ("Calls a minute", model.requests_per_minute or NONE),
         ("Timeout", f"{model.timeout_s:g} s"),
         ("Attempts", model.max_attempts),
+        ("Price", _price(model)),
+        ("Settings", f"version {model.settings_version}"),
     ]
+
+
+def _on_platform(model: Model) -> str:
+    if model.withdrawn_at:
+        return f"withdrawn {moment(model.withdrawn_at)}"
+    return f"published {moment(model.published_at)}" if model.published_at else "no"
+
+
+def _price(model: Model) -> str:
+    price = model.price or Price()
+    parts = [("in", price.input), ("out", price.output)]
+    said = ", ".join(f"${value:g} {name}" for name, value in parts if value is not None)
+    return f"{said} a million tokens" if said else NONE
 
 
 @app.command()
@@ -146,6 +164,16 @@ def add(
         typer.Option(metavar="VAR", help="The variable that holds the endpoint's key; stays out of the history."),
     ] = None,
     api_key: Annotated[str | None, typer.Option(help="The endpoint's key itself.")] = None,
+    key_variable: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VAR", help="The variable that holds the key where predictors run; its name alone is kept."
+        ),
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Whom to ask about it.")] = None,
+    price_input: Annotated[float | None, typer.Option(help="USD per million tokens that go in.")] = None,
+    price_output: Annotated[float | None, typer.Option(help="USD per million tokens that come out.")] = None,
     source: Annotated[ModelSource | None, typer.Option()] = None,
     api: Annotated[str | None, typer.Option(help="chat (default) or completions.")] = None,
     stream: Annotated[
@@ -167,6 +195,10 @@ def add(
     found = session(ctx, as_json)
     given = {
         "api_key": _key(api_key, api_key_env),
+        "api_key_env": key_variable,
+        "tags": tag or None,
+        "owner": owner,
+        "price": {"input": price_input, "output": price_output} if price_input or price_output else None,
         "source": source.value if source else None,
         "api": api,
         "stream": stream or None,
@@ -203,12 +235,15 @@ def list_(
     ctx: typer.Context,
     source: Annotated[ModelSource | None, typer.Option()] = None,
     status: Annotated[ModelStatus | None, typer.Option()] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Those with all of these.")] = None,
+    withdrawn: Annotated[bool, typer.Option("--withdrawn", help="Those that were withdrawn too.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the models."""
     found = session(ctx, as_json)
     with found.client() as client:
-        models = [*client.models.list(source.value if source else None, status.value if status else None)]
+        sources, statuses = source.value if source else None, status.value if status else None
+        models = [*client.models.list(sources, statuses, tags=tag or [], withdrawn=withdrawn)]
     if found.json:
         found.document(models)
         return
@@ -230,6 +265,27 @@ def show(ctx: typer.Context, model: str, as_json: Json = False) -> None:
         found.document(shown)
     else:
         found.out.print(facts(_details(shown)))
+
+
+@app.command()
+def versions(ctx: typer.Context, model: str, as_json: Json = False) -> None:
+    """List the versions of a model's settings: what was changed when."""
+    found = session(ctx, as_json)
+    with found.client() as client:
+        known = [*client.models.versions(find(client, model).id)]
+    if found.json:
+        found.document(known)
+        return
+    rows = [
+        (row.version, moment(row.created_at), ", ".join(_change(change) for change in row.changes) or NONE)
+        for row in known
+    ]
+    found.out.print(table((">Version", "From", "Changed"), rows))
+
+
+def _change(change: SettingChange) -> str:
+    before, after = (NONE if value is None else value for value in (change.before, change.after))
+    return f"{change.name}: {before} to {after}"
 
 
 @app.command()

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from nats.js.errors import KeyNotFoundError
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from starlette.responses import Response
 
 from gateway import examples
@@ -12,18 +12,23 @@ from gateway.auth import ADMIN, RUNNER, VIEWER
 from gateway.idempotency import IdempotencyKey, hash_of, repeat_of
 from gateway.lookups import find_model
 from gateway.openapi import example, problems
-from gateway.paging import Cursor, Limit, cut, encode, older_than
+from gateway.paging import Cursor, Limit, cut, decode, encode, older_than
 from gateway.parts import Parts, PartsOf
 from gateway.plain import PlainBody
+from gateway.settings_versions import settings_versions
 from shared import subjects
-from shared.api import EngineLog, Model, ModelCreate, ModelUpdate, Page
+from shared.api import EngineLog, Model, ModelCreate, ModelUpdate, Page, SettingsVersion
 from shared.contracts import ModelSource, ModelStatus
 from shared.errors import FieldError, Invalid, Unavailable
 from shared.views import model_view
 
 router = APIRouter(prefix="/models", tags=["models"], responses=problems(400, 401, 403, 422, 503))
 
-_MAY_BE_NULL = frozenset({"api_key", "requests_per_minute", "price"})
+_MAY_BE_NULL = frozenset({"owner", "api_key", "api_key_env", "requests_per_minute", "price"})
+Tags = Annotated[
+    list[Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]] | None,
+    Query(max_length=20, description="A tag; given several times, a model has all of them."),
+]
 _ONE = example(200, "The model", examples.MODEL)
 
 
@@ -39,13 +44,22 @@ async def list_models(
     status: Annotated[list[ModelStatus] | None, Query(description="Only in these statuses.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    tag: Tags = None,
+    published: Annotated[bool | None, Query(description="Only those that are published, or that are not.")] = None,
+    withdrawn: Annotated[bool, Query(description="Those that were withdrawn too.")] = False,
 ) -> Page[Model]:
     query = older_than(cursor)
     if source:
         query["source"] = {"$in": [str(value) for value in source]}
     if status:
         query["status"] = {"$in": [str(value) for value in status]}
-    newest_first = parts.database["models"].find(query).sort([("created_at", -1), ("_id", -1)])
+    if tag:
+        query["tags"] = {"$all": tag}
+    if published is not None:
+        query["published_at"] = {"$ne": None} if published else None
+    if not withdrawn:
+        query["withdrawn_at"] = None
+    newest_first = parts.database["models"].find(query, {"versions": 0}).sort([("created_at", -1), ("_id", -1)])
     rows = await newest_first.limit(limit + 1).to_list(limit + 1)
     page, following = cut(rows, limit, lambda row: encode(row["created_at"], row["_id"]))
     return Page(items=[model_view(row) for row in page], next=following)
@@ -61,7 +75,8 @@ async def list_models(
 async def create_model(
     body: ModelCreate, plain: PlainBody, response: Response, parts: PartsOf, idempotency_key: IdempotencyKey = None
 ) -> Model:
-    """Answers within 5 s whatever the endpoint does. `api_key` is stored encrypted and never returned."""
+    """Answers within 5 s whatever the endpoint does. `api_key` is stored encrypted and never returned. `api_key_env` names a variable of the
+    predictors' environment instead, one that the operator allows (`ASSAY_KEY_VARIABLES`)."""
     model = {**body.model_dump(mode="json"), "api_key": _encrypted(parts, body.api_key)}
     repeat = repeat_of("models", idempotency_key, hash_of(plain))
     created = await parts.command("orchestrator", "models.create", {"model": model, "idempotency": repeat})
@@ -78,7 +93,8 @@ async def get_model(model_id: str, parts: PartsOf) -> Model:
     "/{model_id}", summary="Change a model", dependencies=[ADMIN], responses={**_ONE, **problems(404, 409, 413)}
 )
 async def update_model(model_id: str, body: ModelUpdate, plain: PlainBody, parts: PartsOf) -> Model:
-    """Changes what is given and leaves the rest. `api_key: null` removes the key."""
+    """Changes what is given and leaves the rest. `api_key: null` removes the key; `api_key` and `api_key_env` take each other's place. What
+    matters to answers, limits or cost makes the next `settings_version`."""
     changes = body.model_dump(mode="json", exclude_unset=True)
     nulls: list[FieldError] = [
         {"loc": [name], "msg": "must not be null; leave it out to keep it"}
@@ -91,8 +107,30 @@ async def update_model(model_id: str, body: ModelUpdate, plain: PlainBody, parts
         changes["api_key"] = _encrypted(parts, body.api_key)
     if body.engine:
         changes["engine"] = body.engine.model_dump(mode="json")
+    for name, other in (("api_key", "api_key_env"), ("api_key_env", "api_key")):
+        if changes.get(name) is not None:
+            changes[other] = None
     updated = await parts.command("orchestrator", "models.update", {"id": model_id, "changes": changes})
     return Model.model_validate(updated)
+
+
+@router.get(
+    "/{model_id}/versions",
+    summary="The versions of its settings",
+    dependencies=[VIEWER],
+    responses={**example(200, "Newest first", examples.page(examples.SETTINGS_VERSION)), **problems(404)},
+)
+async def list_settings_versions(
+    model_id: str, parts: PartsOf, limit: Limit = 50, cursor: Cursor = None
+) -> Page[SettingsVersion]:
+    """What was changed when, of what matters to answers, limits or cost; never a key. The newest 500 are kept. An evaluation's
+    `model_settings_version` is the one that it was started with."""
+    rows = settings_versions(await find_model(parts.database, model_id))
+    if cursor is not None:
+        (last,) = decode(cursor, int)
+        rows = [row for row in rows if row.version < last]
+    page, following = cut(rows, limit, lambda row: encode(row.version))
+    return Page(items=page, next=following)
 
 
 @router.delete(

@@ -42,7 +42,7 @@ async def build() -> FastStream:
     store = Store(database, service.instance)
     pacing = Pacing(database, service.js)
     states = Mirror(service.js, subjects.KV_PACING, pacing.changed)
-    models = Models(database, service.broker, service.js, pacing, settings.networks)
+    models = Models(database, service.broker, service.js, pacing, settings.networks, settings.key_names)
     engines = Engines(service.js, models)
     said_of_engines = [
         Mirror(service.js, subjects.KV_ENGINES, engines.changed, keys)

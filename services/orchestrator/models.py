@@ -16,9 +16,11 @@ from services.orchestrator.addresses import check_base_url
 from services.orchestrator.engine_states import Seen
 from services.orchestrator.pacing import Pacing, first_state, mirrored
 from services.orchestrator.state import now
+from services.orchestrator.versions import first_version, next_version
 from shared import subjects
-from shared.contracts import ACTIVE, ENGINE_DOWN, ModelEndpoint, ModelStatus, ProbeAnswer, Status
-from shared.errors import Conflict, Invalid, NotFound, Unavailable
+from shared.contracts import ACTIVE, ENGINE_DOWN, ModelEndpoint, ModelSource, ModelStatus, ProbeAnswer, Status
+from shared.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
+from shared.key_variables import KeyVariables
 from shared.networks import Networks
 from shared.provision import ensure_consumer, mend_consumer, model_consumer
 from shared.service import call
@@ -35,7 +37,13 @@ class Models:
     """Registers, changes and probes models."""
 
     def __init__(
-        self, database: Database, broker: NatsBroker, js: JetStreamContext, pacing: Pacing, networks: Networks
+        self,
+        database: Database,
+        broker: NatsBroker,
+        js: JetStreamContext,
+        pacing: Pacing,
+        networks: Networks,
+        keys: KeyVariables,
     ) -> None:
         self._models = database["models"]
         self._evaluations = database["evaluations"]
@@ -43,14 +51,19 @@ class Models:
         self._js = js
         self._pacing = pacing
         self._networks = networks
+        self._keys = keys
 
     async def create(self, fields: Document, model_id: str) -> Document:
         """Register; the answer says what a first probe found, and comes whatever the endpoint does. An engine is not started yet."""
+        self._check_key(fields)
         document: Document = {**fields, "_id": model_id, "created_at": now()}
         found = ProbeAnswer(status=ModelStatus.STOPPED, detail="not started yet")
         if not fields.get("engine"):
             document["base_url"] = await check_base_url(fields["base_url"], self._networks)
             found = await self._ask(document)
+        document |= first_version(document)
+        if document["source"] == ModelSource.PLATFORM:
+            document["published_at"] = document["created_at"]
         document.update(mirrored(first_state(_endpoint(document), found)))
         await self._models.replace_one({"_id": model_id}, document, upsert=True)
         await self._pacing.tell(model_id)
@@ -64,18 +77,34 @@ class Models:
         return document
 
     async def update(self, model_id: str, changes: Document) -> Document:
+        """Change what is given. What matters to answers, limits or cost makes a version of its settings."""
         document = await self.get(model_id)
         await self._check_engine(document, changes)
         if "base_url" in changes:
             changes["base_url"] = await check_base_url(changes["base_url"], self._networks)
+        self._check_key(changes)
         document.update(changes)
-        asked_anew = changes.keys() & {"base_url", "api_key", "model", "api"}
+        asked_anew = changes.keys() & {"base_url", "api_key", "api_key_env", "model", "api"}
         if asked_anew and document["status"] not in ENGINE_DOWN:
             changes |= mirrored(await self._pacing.found(_endpoint(document), await self._ask(document)))
-            document.update(changes)
-        await self._models.update_one({"_id": model_id}, {"$set": changes})
+        document = await self._store(model_id, changes)
         await self.publish(document)
         return document
+
+    async def _store(self, model_id: str, changes: Document) -> Document:
+        """Write changes and the version that they make, over that version alone from which it follows."""
+        while True:
+            document = await self.get(model_id)
+            written = changes | next_version(document, document | changes, now())
+            known = {"_id": model_id, "settings_version": document.get("settings_version")}
+            if (await self._models.update_one(known, {"$set": written})).matched_count:
+                return document | written
+
+    def _check_key(self, fields: Document) -> None:
+        name = fields.get("api_key_env")
+        if name is not None and (refusal := self._keys.refusal(name)):
+            error: FieldError = {"loc": ["api_key_env"], "msg": refusal}
+            raise Invalid(f"api_key_env: {refusal}", [error])
 
     async def _check_engine(self, document: Document, changes: Document) -> None:
         """Whether what is changed fits: a model has an endpoint or an engine, and what an engine runs stays as it is while it runs."""
@@ -84,7 +113,7 @@ class Models:
             raise _wrong("engine", f"model {name} has an endpoint of its own; register another model for an engine")
         if engine is None:
             return
-        for field in ("base_url", "api_key"):
+        for field in ("base_url", "api_key", "api_key_env"):
             if changes.get(field) is not None:
                 raise _wrong(field, f"model {name} has an engine, whose launcher finds its address")
         if not changes.keys() & {"engine", "model"}:

@@ -30,16 +30,21 @@ from services.predictor.connections import (
 )
 from services.predictor.deadlines import Deadline
 from services.predictor.dialects import Quirk, adapted, quirk
+from services.predictor.keys import KeyMissing
 from shared.contracts import ChatMessage, Job, ModelEndpoint
 from shared.networks import Networks
 
 
 class Endpoint:
-    """Calls one model. `api_key` is plain and stays in this object; `ValueError` where it cannot be sent."""
+    """Calls one model. `api_key` is plain and stays in this object; `ValueError` where it cannot be sent. Where it is `missing`,
+    for this reason, every call and probe fails with that, and nothing is sent."""
 
-    def __init__(self, model: ModelEndpoint, api_key: str | None, networks: Networks) -> None:
+    def __init__(
+        self, model: ModelEndpoint, api_key: str | None, networks: Networks, missing: str | None = None
+    ) -> None:
         self.model = model
         self._api_key = api_key
+        self._missing = missing
         self._quirks: list[Quirk] = []  # what it was found not to take
         base = httpx.URL(model.base_url.rstrip("/") + "/")
         self._call_path = base.raw_path + (b"chat/completions" if model.api == "chat" else b"completions")
@@ -99,6 +104,8 @@ class Endpoint:
             raise _call_failed(error) from error
 
     async def _sent(self, body: bytes, deadline: Deadline) -> Answer:
+        if self._missing:
+            raise KeyMissing(self._missing)
         if self.model.stream:
             return await self._streamed(body, deadline)
         return _whole(await self._connections.exchange(b"POST", self._call_path, body, limit=MAX_ANSWER_BYTES))
@@ -127,6 +134,8 @@ class Endpoint:
 
     async def get(self, path: str, *, limit: int) -> Response:
         """`GET base_url/path`, a body of `limit` bytes at most. Raises `ExchangeFailed`."""
+        if self._missing:
+            raise KeyMissing(self._missing)
         return await self._connections.exchange(b"GET", self._base_path + path.encode(), limit=limit)
 
     def without_key(self, text: str) -> str:
@@ -155,6 +164,8 @@ def _call_failed(error: ExchangeFailed) -> CallFailed:
     match error:
         case ResponseTooLarge():
             return too_large()
+        case KeyMissing():
+            return CallFailed(error.reason, retryable=True, kind="no API key", trouble=Trouble.UNREACHABLE)
         case ConnectFailed(timed_out=True):
             return CallFailed(error.reason, retryable=True, kind="a connect timeout", trouble=Trouble.UNREACHABLE)
         case ConnectFailed():

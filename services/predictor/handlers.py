@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import os
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -10,6 +11,7 @@ from nats.js.kv import KeyValue
 
 from services.predictor.controller import Controller
 from services.predictor.endpoint import Endpoint
+from services.predictor.keys import KeyMissing, key_in
 from services.predictor.notes import Notes
 from services.predictor.probe import probe
 from services.predictor.prober import Prober
@@ -138,9 +140,16 @@ class Predictor:
         await self._publisher.stop()
 
     async def _endpoint(self, model: ModelEndpoint) -> Endpoint:
+        settings = self._service.settings
+        if model.api_key_env:
+            try:
+                key = key_in(os.environ, model.api_key_env, settings.key_names)
+            except KeyMissing as missing:
+                return Endpoint(model, None, settings.networks, missing.reason)
+            return Endpoint(model, key, settings.networks)
         # Only a model with a key waits for the cipher, and so for the object store.
         api_key = (await asyncio.shield(self._cipher)).decrypt(model.api_key) if model.api_key else None
-        return Endpoint(model, api_key, self._service.settings.networks)
+        return Endpoint(model, api_key, settings.networks)
 
 
 def _model_of(message: Msg) -> str:

@@ -10,6 +10,7 @@ import time
 from services.predictor.answers import CallFailed, Trouble
 from services.predictor.connections import ExchangeFailed
 from services.predictor.endpoint import Endpoint
+from services.predictor.keys import KeyMissing
 from services.predictor.listing import MAX_LIST_BYTES, in_short, lists, names_of, read_cards
 from shared.contracts import ChatMessage, ModelStatus, ProbeAnswer
 
@@ -53,6 +54,8 @@ async def _list(endpoint: Endpoint) -> tuple[bool | None, str]:
     """Whether the model is listed (None: there is no list), and that in words."""
     try:
         response = await endpoint.get("models", limit=MAX_LIST_BYTES)
+    except KeyMissing as error:
+        raise _Down(error.reason) from error
     except ExchangeFailed as error:
         raise _Down(f"cannot connect: {error.reason}") from error
     if response.status in (401, 403):

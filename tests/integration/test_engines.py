@@ -40,7 +40,8 @@ class Played:
     def __init__(self, service: Service, database: mongo.Database) -> None:
         self.service, self.js, self.database = service, service.js, database
         self.pacing = Pacing(database, service.js)
-        self.models = Models(database, service.broker, service.js, self.pacing, service.settings.networks)
+        settings = service.settings
+        self.models = Models(database, service.broker, service.js, self.pacing, settings.networks, settings.key_names)
         self.engines = Engines(service.js, self.models)
         self.id = f"m{uuid4().hex[:12]}"
         self._mirrors = [

@@ -40,6 +40,49 @@ async def test_models_are_listed_without_their_keys(gateway: RunningGateway) -> 
     assert "m9" in problem(await gateway.http.get("/v1/models/m9"), 404)["detail"]
 
 
+async def test_models_are_found_by_their_tags_and_by_whether_they_are_offered(gateway: RunningGateway) -> None:
+    await gateway.add_model("m1", tags=["math", "7b"])
+    await gateway.add_model("m2", tags=["math"], published_at=WHEN, source="platform")
+    await gateway.add_model("m3", withdrawn_at=WHEN)
+
+    async def found(**query: Any) -> list[str]:
+        return sorted(row["id"] for row in await pages(gateway, "/v1/models", **query))
+
+    assert await found() == ["m1", "m2"]
+    assert await found(tag="math") == ["m1", "m2"]
+    assert await found(tag=["math", "7b"]) == ["m1"]
+    assert await found(published="true") == ["m2"]
+    assert await found(published="false") == ["m1"]
+    assert await found(withdrawn="true") == ["m1", "m2", "m3"]
+    # It is there still for whoever asks for it.
+    assert good(await gateway.http.get("/v1/models/m3"))["withdrawn_at"] is not None
+
+
+async def test_a_models_settings_versions_are_listed_page_by_page(gateway: RunningGateway) -> None:
+    rows = [{"version": n, "created_at": WHEN, "settings": {"timeout_s": 10 * n}} for n in (1, 2, 3)]
+    await gateway.add_model("m1", versions=rows, settings_version=3)
+    listed = await pages(gateway, "/v1/models/m1/versions", limit=2)
+    assert [row["version"] for row in listed] == [3, 2, 1]
+    assert listed[0]["changes"] == [{"name": "timeout_s", "before": 20, "after": 30}]
+    assert good(await gateway.http.get("/v1/models/m1"))["settings_version"] == 3
+    problem(await gateway.http.get("/v1/models/m1/versions?cursor=x"), 400)
+    problem(await gateway.http.get("/v1/models/m9/versions"), 404)
+
+
+async def test_a_key_and_a_variable_that_holds_one_take_each_others_place(gateway: RunningGateway) -> None:
+    body = {"name": "a", "base_url": "http://a/v1", "model": "a", "api_key": "very-secret", "api_key_env": "A_API_KEY"}
+    async with gateway.owner("orchestrator.models.update", lambda body: PUBLIC_MODEL) as asked:
+        refused = await gateway.http.post("/v1/models", json=body)
+        problem(await gateway.http.patch("/v1/models/m1", json={"api_key": "x", "api_key_env": "A"}), 422)
+        problem(await gateway.http.patch("/v1/models/m1", json={"api_key_env": "no name"}), 422)
+        good(await gateway.http.patch("/v1/models/m1", json={"api_key_env": "A_API_KEY"}))
+        good(await gateway.http.patch("/v1/models/m1", json={"api_key": "very-secret"}))
+    assert problem(refused, 422)["errors"][0]["loc"] == ["api_key_env"]
+    assert "very-secret" not in refused.text
+    assert asked[0]["changes"] == {"api_key": None, "api_key_env": "A_API_KEY"}
+    assert asked[1]["changes"]["api_key_env"] is None
+
+
 async def test_a_models_key_goes_on_encrypted(gateway: RunningGateway) -> None:
     body = {"name": "a", "base_url": "http://a/v1", "model": "a", "api_key": "very-secret"}
     async with gateway.owner("orchestrator.models.create", lambda body: PUBLIC_MODEL) as asked:
