@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-large lint up down bench bench-peers chaos screenshots lock secrets clean
+.PHONY: help demo test tests test-large lint style types up down bench bench-peers chaos screenshots lock secrets clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -16,8 +16,12 @@ help: ## this list
 demo: $(STAMP) ## evaluate the sample models on the sample environment and show the scores
 	@$(BIN)/python -m assay.demo
 
+# Types are checked while the tests run, since that keeps one core busy alone.
+test: style ## lint and the whole test suite, several files at once
+	@$(MAKE) --no-print-directory --jobs 2 types tests
+
 # In the order of their folders: files that take long come first, so that none of them is left for the end.
-test: lint ## lint and the whole test suite, several files at once
+tests: $(STAMP)
 	@$(BIN)/python -m tests.pages.chromium
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -25,9 +29,13 @@ test-large: $(STAMP) ## what takes minutes: every kill point, outages, a full di
 	@$(BIN)/python -m tests.pages.chromium
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m large
 
-lint: $(STAMP) ## lint, format and type checks
+lint: style types ## lint, format and type checks
+
+style: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+types: $(STAMP)
 	@$(BIN)/mypy
 
 up: $(STAMP) ## start the stack in the background (ASSAY_PORT, ASSAY_DATA, ASSAY_PREDICTORS)
@@ -68,6 +76,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) \
 		|| { echo "$(PYTHON) cannot make a virtual environment: install python3-venv (Debian, Ubuntu) or a full Python" >&2; exit 1; }
 	@echo "Installing the pinned Python packages into $(VENV): about 260 MB to download, the first time"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # pip would do it on one core; some packages carry files for other Pythons
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -16,6 +16,7 @@ import httpx
 
 import assay
 from assay.errors import Conflict
+from deploy.embedded import probes
 from deploy.embedded.stack import Stack
 from shared.api import Evaluation, Model
 from shared.contracts import ACTIVE
@@ -38,31 +39,34 @@ class EndpointProcess:
         line = self._process.stdout.readline()
         self.url = next(word.rstrip("/.") for word in line.split() if word.startswith("http")).removesuffix("/v1")
         self.base_url = f"{self.url}/v1"
+        self._http = httpx.Client(base_url=self.url)
 
     def stats(self) -> dict[str, Any]:
         """Counts by model."""
-        found: dict[str, Any] = httpx.get(f"{self.url}/stats").raise_for_status().json()["models"]
+        found: dict[str, Any] = self._http.get("/stats").raise_for_status().json()["models"]
         return found
 
     def reset(self) -> None:
-        httpx.post(f"{self.url}/reset").raise_for_status()
+        self._http.post("/reset").raise_for_status()
 
     def behave(self, **behaviour: Any) -> None:
-        httpx.post(f"{self.url}/behaviour", json=behaviour).raise_for_status()
+        self._http.post("/behaviour", json=behaviour).raise_for_status()
 
     def gate(self, *, closed: bool) -> None:
-        httpx.post(f"{self.url}/gate", json={"closed": closed}).raise_for_status()
+        self._http.post("/gate", json={"closed": closed}).raise_for_status()
 
     def wait(self, timeout: float = 30, **condition: Any) -> None:
         """Until so many calls are `in_flight`, or so many `requests` came."""
         query = {**condition, "timeout_s": timeout}
-        httpx.get(f"{self.url}/wait", params=query, timeout=timeout + 5).raise_for_status()
+        self._http.get("/wait", params=query, timeout=timeout + 5).raise_for_status()
 
     def kill(self) -> None:
+        self._http.close()
         self._process.kill()
         self._process.wait(10)
 
     def stop(self) -> None:
+        self._http.close()
         self._process.terminate()
         self._process.wait(10)
 
@@ -126,8 +130,8 @@ class RunningStack:
     def until_ready(self, timeout: float = 60) -> None:
         """Until every part answers; what was killed has been started again."""
         deadline = time.monotonic() + timeout
-        while httpx.get(f"{self.url}/readyz", timeout=30).status_code != 200:
-            assert time.monotonic() < deadline, "/readyz never said yes"
+        while (missing := probes.gateway(self.url)) is not None:
+            assert time.monotonic() < deadline, missing
             time.sleep(0.1)
 
     def push_sample_environment(self) -> str:

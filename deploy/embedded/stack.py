@@ -26,6 +26,8 @@ DOWN_TIMEOUT_S = 90.0
 GRACE_S = 15.0
 """For what a crashed stack left running, before it is killed."""
 POLL_S = 0.05
+READY_POLL_S = 0.2
+"""Each question makes every service look at its parts, while others still start."""
 OPEN_FILES = 65536
 """Predictors hold a connection for each call under way, the stores one or more for each service."""
 LOG_TAIL = 15
@@ -223,7 +225,7 @@ class Stack:
             if time.monotonic() > deadline:
                 named = [row.part for row in self.status() if row.part.split("-")[0] in missing.lower()]
                 raise StackError(self._complaint(f"the stack did not become ready: {missing}", named or ["gateway"]))
-            time.sleep(POLL_S)
+            time.sleep(READY_POLL_S)
 
     def _complaint(self, first: str, named: Sequence[str]) -> str:
         lines = [first]

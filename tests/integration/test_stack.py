@@ -35,7 +35,7 @@ def eventually(what: Callable[[], Answer], deadline_s: float = RESTART_S) -> Ans
     deadline = time.monotonic() + deadline_s
     while not (answer := what()):
         assert time.monotonic() < deadline, f"still {answer!r} after {deadline_s} s"
-        time.sleep(0.02)
+        time.sleep(0.1)
     return answer
 
 
