@@ -1,7 +1,7 @@
 """The embedded stack: every part as a child process on this machine, with all data in one folder.
 
-`ASSAY_DATA` holds `nats/`, `mongo/`, `objects/` (the stores), `logs/`, `credentials.json` (kept), and while the stack
-runs `stack.json` (addresses and secrets) and `stack.env` (settings with which one more service can be started by hand).
+`ASSAY_DATA` holds `nats/`, `mongo/`, `objects/` (the stores), `launcher/` (checkpoints from S3), `logs/`, `credentials.json` (kept), and
+while the stack runs `stack.json` (addresses and secrets) and `stack.env` (settings with which one more service can be started by hand).
 """
 
 import fcntl

@@ -33,7 +33,9 @@ async def build() -> FastStream:
     service = Service("launcher", settings)
     home = settings.data.resolve() / "launcher"
     presence = Presence(home, service.instance)
+    downloads = Downloads(settings, home / "checkpoints")
     dead = await asyncio.to_thread(presence.sweep)
+    await asyncio.to_thread(downloads.sweep)
     await service.connect()
     service.checks = {"nats": service.nats_answers}
 
@@ -41,7 +43,7 @@ async def build() -> FastStream:
     tools = Tools(
         backend=LocalBackend(home, settings.engines_host, presence),
         templates=templates,
-        downloads=Downloads(settings, home / "checkpoints"),
+        downloads=downloads,
         store=await until_up(lambda: service.js.key_value(subjects.KV_ENGINES), "NATS"),
         js=service.js,
         http=http,

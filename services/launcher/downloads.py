@@ -30,6 +30,12 @@ class Downloads:
         self._home = home
         self._locks: dict[Path, asyncio.Lock] = {}
 
+    def sweep(self) -> None:
+        """Remove what downloads of processes that are no more have left."""
+        for draft in self._home.glob("*.part"):
+            if not Path(f"/proc/{draft.suffixes[-2][1:]}").exists():
+                shutil.rmtree(draft, ignore_errors=True)
+
     async def fetch(self, bucket: str, prefix: str, say: Say) -> Path:
         """The folder with all that lies under the prefix; what is there already and the same is not fetched again.
 

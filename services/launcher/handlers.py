@@ -57,8 +57,11 @@ class Launcher:
             self._changed.clear()
             try:
                 look_again_at = await self._look()
-            except OUTAGES as error:
-                logger.warning("cannot look after engines: %s", type(error).__name__)
+            except Exception as error:
+                if isinstance(error, OUTAGES):
+                    logger.warning("cannot look after engines: %s", type(error).__name__)
+                else:
+                    logger.exception("cannot look after engines")
                 look_again_at = time.time() + HEARTBEAT_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if look_again_at is None else max(0.05, look_again_at - time.time())):
@@ -103,7 +106,7 @@ class Launcher:
     async def _take(self, order: EngineOrder) -> None:
         seen = self._states.get(order.model)
         slot = Slot(self._tools.store, order.model, self._service.instance)
-        state = states.first_state(order, self._service.instance, "taken in hand", seen)
+        state = states.first_state(order, self._service.instance, "taken by a launcher", seen)
         if not await slot.claim(seen, state):
             return  # its state as it is by now comes by the watch
         logger.info("%s: starting its engine (%s)", order.model_name, order.settings.name)

@@ -65,11 +65,14 @@ def main(grace_s: float, command: list[str]) -> int:
         while code is None and time.monotonic() < deadline:
             time.sleep(_POLL_S)
             code = _reap(engine.pid)
+    pause_s = _POLL_S
     while left := _descendants(os.getpid()):
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(_POLL_S)
+        # What waits for a device dies when that answers.
+        time.sleep(pause_s)
+        pause_s = min(1.0, pause_s * 1.5)
         found = _reap(engine.pid)
         code = found if code is None else code
     return 0 if code is None else code

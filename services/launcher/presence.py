@@ -7,6 +7,7 @@ for each engine: the boot, the leader of its session, and when that was started.
 
 import fcntl
 import logging
+import shutil
 from pathlib import Path
 
 from services.launcher import processes
@@ -19,6 +20,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 class Presence:
     def __init__(self, home: Path, instance: str) -> None:
         self.instance = instance
+        self._home = home
         self._folder = home / "launchers"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._boot = _BOOT.read_text().strip() if _BOOT.exists() else ""
@@ -56,6 +58,8 @@ class Presence:
                 sessions = {int(leader): int(started) for boot, leader, started in lines if boot == self._boot}
                 if ended := processes.end(f"{path.name}.", sessions):
                     logger.warning("ended %d processes of engines whose launcher %s is gone", ended, path.name)
+                for folder in (self._home / "engines").glob(f"{path.name}.*"):
+                    shutil.rmtree(folder, ignore_errors=True)
                 dead.add(path.name)
                 path.unlink(missing_ok=True)
         return dead

@@ -1,5 +1,6 @@
 """Processes of this machine as /proc shows them (proc(5)): which belong to an engine, and who listens on a port."""
 
+import logging
 import os
 import signal
 import time
@@ -10,8 +11,11 @@ from pathlib import Path
 
 from services.launcher.backend import Port
 
+logger = logging.getLogger("assay.launcher")
+
 MARK = "ASSAY_ENGINE"
 """In the environment of every engine, and so of what it starts: `<launcher's instance>.<number>.`."""
+PATIENCE_S = 10.0
 _PROC = Path("/proc")
 _LISTEN = "0A"
 _PAUSE_S = 0.02
@@ -28,15 +32,20 @@ class Stat:
 
 def end(mark: str, sessions: dict[int, int]) -> int:
     """Kill all that carries a mark that begins so, or is in one of these sessions (leader -> when that started); how many there were.
+    What cannot be killed, since it waits for a device or is another user's, is given up after `PATIENCE_S`.
 
     Both, since a process may leave its session, and one that gives itself a title writes over its environment (setproctitle).
     """
     found: set[int] = set()
+    deadline = time.monotonic() + PATIENCE_S
     while left := [one.pid for one in stats() if _belongs(one, mark.encode(), sessions)]:
         found.update(left)
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            logger.warning("processes of engines cannot be killed: %s", ", ".join(map(str, left)))
+            break
         time.sleep(_PAUSE_S)
     return len(found)
 

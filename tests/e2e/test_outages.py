@@ -20,7 +20,7 @@ pytestmark = [
 OUTAGE_S = 20.0
 """Above every time-out and lease. That a part is away for so long is what is tested, so it is waited for."""
 
-SERVICES = ("orchestrator", "predictor", "scorer", "artifacts", "gateway")
+SERVICES = ("orchestrator", "predictor", "scorer", "artifacts", "launcher", "gateway")
 NAMES = {"nats": "nats", "mongo": "mongodb", "objects": "objects"}
 
 

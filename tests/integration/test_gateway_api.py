@@ -265,7 +265,7 @@ async def test_readiness_names_what_is_missing(gateway: RunningGateway) -> None:
         exits.push_async_callback(subscription.unsubscribe)
 
     async with AsyncExitStack() as exits:
-        for name in ("orchestrator", "predictor", "artifacts"):
+        for name in ("orchestrator", "predictor", "artifacts", "launcher"):
             await serve(exits, name)
         await serve(exits, "scorer", mongodb="no answer within 3 s")
         await gateway.nc.flush()
