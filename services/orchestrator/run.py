@@ -8,7 +8,7 @@ process from the document alone.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nats.aio.client import Client
@@ -338,7 +338,7 @@ class Run:
             await self._steps.ask("landed")
             return
         if scores.get("error"):
-            await self._end(Status.FAILED, scores["error"])
+            await self._end(Status.FAILED, scores["error"], scores.get("files", []))
             return
         if not self.document.get("scored_announced"):
             document = self.document
@@ -380,8 +380,8 @@ class Run:
         )
         kill_point("orchestrator.completed")
 
-    async def _end(self, status: Status, error: str | None = None) -> None:
-        """Cancel or fail: predictors drop what is left of its jobs."""
+    async def _end(self, status: Status, error: str | None = None, files: Sequence[Document] = ()) -> None:
+        """Cancel or fail: predictors drop what is left of its jobs. `files` are there nevertheless, in the place of those of the same name."""
         # After a take-over `progress` is what was saved last, which is less than what was said.
         self.progress = await samples.count(self.store.database, self.document)
         cancelled = await self.js.key_value(subjects.KV_CANCELLED)
@@ -389,10 +389,12 @@ class Run:
         kill_point("orchestrator.ending")
         await self._say_progress(last=True)
         data = {"error": error, "message": error} if error else {}
+        new = {file["name"] for file in files}
+        kept = [file for file in self.document["files"] if file["name"] not in new]
         await self.store.transition(
             self.document,
             status,
-            {"error": error, "finished_at": now(), "progress": self.progress},
+            {"error": error, "finished_at": now(), "progress": self.progress, "files": [*kept, *files]},
             [status_event(self.document, status, data)],
         )
         await self.log.announce()

@@ -68,7 +68,8 @@ class Rounds:
             try:
                 scored = await self._programs.run(step, evaluation, scoring, metrics, results)
             except (ProgramFailed, NoSandbox) as error:
-                await self.refuse(step, str(error))
+                files = error.files if isinstance(error, ProgramFailed) else []
+                await self._store(step, {"error": str(error), "files": [file.model_dump() for file in files]})
                 await self._say(step, "refused")
                 return
             kill_point("scorer.program_done")

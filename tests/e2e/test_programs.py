@@ -248,6 +248,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+def left_by(stack: RunningStack, done: Evaluation) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(stack.file(done, "scoring_output.zip"))) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def test_each_wrong_program_says_what_is_wrong(stack: RunningStack, model: Model, tmp_path: Path) -> None:
     started = {}
     for name, (given, _) in WRONG.items():
@@ -257,6 +262,12 @@ def test_each_wrong_program_says_what_is_wrong(stack: RunningStack, model: Model
     assert {name: (done.status, done.error) for name, done in ended.items()} == {
         name: (Status.FAILED, message) for name, (_, message) in WRONG.items()
     }
+    # What each had said and written until then is there.
+    assert all([file.name for file in done.files] == ["submission.zip", "scoring_output.zip"] for done in ended.values())
+    assert left_by(stack, ended["crash"])["stderr.txt"].startswith(b"half way\nTraceback")
+    assert left_by(stack, ended["no-scores"]) == {"stdout.txt": b"", "stderr.txt": b"", "score.json": b"{}"}
+    assert [*left_by(stack, ended["nested"])] == ["scores.json", "stdout.txt", "stderr.txt"]
+    assert [*left_by(stack, ended["link"])] == ["stdout.txt", "stderr.txt"]
 
 
 def test_what_cannot_take_the_place_of_assays_files_is_left_and_told(

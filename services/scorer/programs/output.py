@@ -24,28 +24,36 @@ _MAX_LINE = 4 * 1024**2
 
 def taken(folder: Path, size: int) -> dict[str, Output]:
     """The files in the program's output folder by name. Raises `ProgramFailed` where there is anything else. Blocks."""
-    found, refused = collect(folder, files=MAX_FILES, size=size)
-    for one in found:
-        if not os.access(one.path, os.R_OK):
-            os.chmod(one.path, 0o600)  # the program may have shut it, and nobody else is at it any more
-    refused += [f"{one.name}: it has a backslash in its name" for one in found if "\\" in one.name]
+    found, refused = takeable(folder, size)
     if refused:
         more = f", and {len(refused) - 3} more" if len(refused) > 3 else ""
         raise ProgramFailed(
             f"the scoring program left what cannot be taken in /app/output: {'; '.join(refused[:3])}{more}"
         )
-    return {one.name: one for one in found}
+    return found
 
 
-def pack(target: Path, written: Mapping[str, Output], scores: Mapping[str, float], logs: Mapping[Stream, Path]) -> None:
+def takeable(folder: Path, size: int) -> tuple[dict[str, Output], list[str]]:
+    """The files in the program's output folder by name, and a sentence for each thing that is left there. Blocks."""
+    found, refused = collect(folder, files=MAX_FILES, size=size)
+    for one in found:
+        if not os.access(one.path, os.R_OK):
+            os.chmod(one.path, 0o600)  # the program may have shut it, and nobody else is at it any more
+    refused += [f"{one.name}: it has a backslash in its name" for one in found if "\\" in one.name]
+    return {one.name: one for one in found if "\\" not in one.name}, refused
+
+
+def pack(
+    target: Path, written: Mapping[str, Output], scores: Mapping[str, float] | None, logs: Mapping[Stream, Path]
+) -> None:
     """`scoring_output.zip`: `scores.json`, `stdout.txt`, `stderr.txt`, then by name the rest of what was written. Blocks.
 
-    `scores.json` is the program's own where it has written one. A file of its own that is called as a log is put into `written/`.
+    `scores.json` is the program's own where it has written one; `scores` is None where it has failed. A file of its own that is called as a log is put into `written/`.
     """
     with ArchiveWriter(target) as archive:
         if JSON in written:
             _add(archive, JSON, written[JSON])
-        else:
+        elif scores is not None:
             archive.add_bytes(JSON, to_json(scores) + b"\n")
         for stream, path in logs.items():
             archive.add_file(f"{stream}.txt", path)

@@ -15,7 +15,7 @@ from services.scorer.programs.log import ProgramLog
 from services.scorer.programs.scores import Matched, ProgramFailed, match_columns, read_scores
 from services.scorer.sandbox import Finished, Limits, Mount, Output, Sandbox, remove
 from shared import subjects
-from shared.contracts import Note, Step
+from shared.contracts import FileEntry, Note, Step
 from shared.manifest import Column
 from shared.scoring import ProgramScoring
 from shared.service import Service, end
@@ -66,7 +66,7 @@ class Programs:
         """The round's `metrics` with the program's scores, and the key of what it left, as they go into `scores`.
 
         Raises:
-            ProgramFailed: the program's fault, in words for its author.
+            ProgramFailed: the program's fault, in words for its author, and with what it left.
             NoSandbox: programs cannot be confined on this machine.
         """
         setting = await self._setting(evaluation, scoring)
@@ -87,8 +87,13 @@ class Programs:
                     await self._note(
                         step, "Scoring program: the phase hides its targets, so what it says is in its files alone"
                     )
-                await self._execute(step, scoring, setting, layout, log, is_told=is_told)
-                return await self._take(step, setting, layout, log, metrics)
+                try:
+                    await self._execute(step, scoring, setting, layout, log, is_told=is_told)
+                    return await self._take(step, setting, layout, log, metrics)
+                except ProgramFailed as failure:
+                    written, _ = await asyncio.to_thread(output.takeable, layout.output, Limits.output_bytes)
+                    failure.files = [await self._store(step, layout, log, written, None)]
+                    raise
             finally:
                 for left in (layout.output, layout.shared):
                     await asyncio.to_thread(remove, left)
@@ -168,14 +173,28 @@ class Programs:
         if dataset is not None and (problem := await asyncio.to_thread(output.check_dataset, dataset)):
             await self._leave(step, dataset, problem)
             dataset = None
-        archive = layout.input.parent / "scoring_output.zip"
-        await asyncio.to_thread(output.pack, archive, written, scores, log.paths)
-        key = f"evaluations/{step.evaluation}/{step.round}/scoring_output.zip"
-        await self._objects.put_file(key, archive, "application/zip")
+        stored = await self._store(step, layout, log, written, scores)
         return {
             "metrics": with_program(metrics, scores, matched),
-            "output": {"key": key, "report": report and report.name, "dataset": dataset and dataset.name},
+            "output": {"key": stored.key, "report": report and report.name, "dataset": dataset and dataset.name},
         }
+
+    async def _store(
+        self,
+        step: Step,
+        layout: Layout,
+        log: ProgramLog,
+        written: Mapping[str, Output],
+        scores: Mapping[str, float] | None,
+    ) -> FileEntry:
+        name, kind = "scoring_output.zip", "application/zip"
+        archive = layout.input.parent / name
+        await asyncio.to_thread(output.pack, archive, written, scores, log.paths)
+        key = f"evaluations/{step.evaluation}/{step.round}/{name}"
+        stored = await self._objects.put_file(key, archive, kind)
+        return FileEntry(
+            name=name, kind="scoring_output", size=stored.size, sha256=stored.sha256, content_type=kind, key=key
+        )
 
     async def _leave(self, step: Step, file: Output, problem: str) -> None:
         message = f"Scoring program: its {file.name} is not used, Assay's own is there instead: {problem}"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from shared.contracts import FileEntry
 from shared.errors import AssayError
 from shared.manifest import Column
 
@@ -18,7 +19,12 @@ _MAX_KEY = 200
 
 
 class ProgramFailed(AssayError):
-    """The evaluation fails, and it is the program's doing: the message is for the environment's author."""
+    """The evaluation fails, and it is the program's doing: the message is for the environment's author.
+
+    `files` are those of the evaluation nevertheless: what the program said and wrote until then.
+    """
+
+    files: list[FileEntry] = []
 
 
 class Written(NamedTuple):
