@@ -141,11 +141,11 @@ class Counting:
 
     async def _misses(self, evaluation: Evaluation) -> int:
         metrics = evaluation.metrics or {}
-        if evaluation.samples_per_item == 1:
-            return int(metrics.get("called", 0)) - int(metrics.get("correct", 0))
+        if evaluation.samples_per_item == 1 and metrics.get("correct") is not None:
+            return int(metrics["called"]) - int(metrics["correct"])
         rows = await self._aggregate(
             [
-                {"$match": {"evaluation": evaluation.id, "outcome": _CALLED, "correct": {"$ne": True}}},
+                {"$match": {"evaluation": evaluation.id, "outcome": _CALLED, "correct": False}},
                 {"$group": {"_id": "$index"}},
                 {"$count": "count"},
             ]

@@ -492,7 +492,7 @@ class EvaluationCreate(Request):
 
 
 class Progress(BaseModel):
-    """Counts of samples."""
+    """Counts of samples. `correct` is null where a scoring program alone knows what is right, and no answer is by itself."""
 
     done: int = 0
     total: int
@@ -500,7 +500,7 @@ class Progress(BaseModel):
     no_answer: int = 0
     model_error: int = 0
     infra_error: int = 0
-    correct: int = 0
+    correct: int | None = None
 
 
 class File(BaseModel):

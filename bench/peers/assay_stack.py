@@ -184,7 +184,7 @@ def outcome(evaluation: Evaluation) -> Outcome | None:
         return None
     progress = evaluation.progress
     lost = progress.infra_error + progress.model_error
-    return Outcome(progress.done - lost, progress.correct, lost)
+    return Outcome(progress.done - lost, progress.correct or 0, lost)
 
 
 def bundle(folder: Path, items: Items) -> Path:

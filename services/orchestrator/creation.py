@@ -18,7 +18,7 @@ from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.faults import kill_point
 from shared.manifest import Manifest, Phase
 from shared.phases import in_utc
-from shared.scoring import JudgeScoring, Scoring
+from shared.scoring import JudgeScoring, ProgramScoring, Scoring
 from shared.storage.mongo import DUPLICATE_KEY, Database, Document
 
 
@@ -43,6 +43,7 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
         **manifest.generation.model_dump(mode="json", exclude_none=True),
         **request.params.model_dump(mode="json", exclude_none=True),
     }
+    claims = await _claims(database, environment["_id"], phase.name, manifest.scoring)
     first = await _numbers(database, len(models))
     documents: list[Document] = []
     for position, model in enumerate(models):
@@ -78,7 +79,7 @@ async def create_evaluations(database: Database, request: EvaluationCreate, key:
             "created_at": created_at,
             "started_at": None,
             "finished_at": None,
-            "progress": empty_progress(count * request.samples_per_item),
+            "progress": empty_progress(count * request.samples_per_item, claims=claims),
             "metrics": None,
             "files": [],
             "listed_at": None,
@@ -225,6 +226,14 @@ async def _judge(database: Database, scoring: Scoring, model_id: str | None) -> 
     raise _unknown(
         ["judge"], f"there is no model named {scoring.model}, which the environment wants as its judge; {advice}"
     )
+
+
+async def _claims(database: Database, environment: str, phase: str, scoring: Scoring) -> bool:
+    """Whether an answer is correct or wrong by itself. Where a program alone scores, only what has a target is; the first item stands for all."""
+    if not isinstance(scoring, ProgramScoring) or scoring.item_scorer is not None:
+        return True
+    item = await database["items"].find_one({"environment": environment, "phase": phase, "index": 0}, {"target": 1})
+    return bool(item and item["target"])
 
 
 async def _reserve(

@@ -117,7 +117,8 @@ class Run:
             self.progress[outcome] += added
             count += added
         self.progress["done"] += count
-        self.progress["correct"] += hint.correct
+        if "correct" in self.progress:
+            self.progress["correct"] += hint.correct
         self._landed_at = time.monotonic()
         self._quiet_s = QUIET_S
         self.rate.add(count, self._landed_at)

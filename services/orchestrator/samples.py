@@ -198,7 +198,8 @@ def _stale(database: Database, evaluation: dict[str, Any], after: int):  # type:
 
 async def count(database: Database, evaluation: dict[str, Any]) -> dict[str, int]:
     """Progress as `results` has it: what decides. A stale `infra_error` of an earlier round counts as not done."""
-    progress = empty_progress(evaluation["progress"]["total"])
+    claims = "correct" in evaluation["progress"]
+    progress = empty_progress(evaluation["progress"]["total"], claims=claims)
     groups = database["results"].aggregate(
         [
             {"$match": {"evaluation": evaluation["_id"]}},
@@ -220,6 +221,6 @@ async def count(database: Database, evaluation: dict[str, Any]) -> dict[str, int
             continue
         progress["done"] += group["count"]
         progress[key["outcome"]] += group["count"]
-        if key["correct"]:
+        if claims and key["correct"]:
             progress["correct"] += group["count"]
     return progress

@@ -137,9 +137,10 @@ def scored_event(evaluation: dict[str, Any], metrics: dict[str, Any]) -> Event:
     )
 
 
-def empty_progress(total: int) -> dict[str, int]:
+def empty_progress(total: int, *, claims: bool = True) -> dict[str, int]:
+    """Without `claims` no answer is correct or wrong by itself, and nothing is said of how many are."""
     outcomes = {str(outcome): 0 for outcome in Outcome}
-    return {"done": 0, "total": total, **outcomes, "correct": 0}
+    return {"done": 0, "total": total, **outcomes, **({"correct": 0} if claims else {})}
 
 
 def is_final(status: str) -> bool:

@@ -32,8 +32,8 @@ With `total` = all samples and `called` = `total` - `infra_error`:
 - `judge`, where a model judges: `asked` = questions to it, `unread` = answers of which no verdict could be read, its `tokens`, `attempts` and
   `latency_ms` as above, and beside it `judge_cost`. They are in none of the figures of the evaluated model.
 
-- Where of a called result nothing is claimed (`correct` is None: a program scores, and the item has no target), `accuracy` and
-  `exact_match` are null, with all that belongs to them.
+- Where of a called result nothing is claimed (`correct` is None: a program scores, and the item has no target), `accuracy`,
+  `correct` and `exact_match` are null, with all that belongs to them.
 
 Rates are fractions, null where nothing was called; no value is rounded. Counts are exact integers, and sums of floats go through
 `math.fsum`, so that the same results give the same bits.
@@ -312,7 +312,15 @@ def wilson(rate: float, n: float) -> list[float]:
 def _without_claims(metrics: dict[str, Any]) -> dict[str, Any]:
     unknown: dict[str, Any] = dict.fromkeys(("accuracy", "exact_match"))
     known: dict[str, Any] = {kind: {**metrics[kind], **unknown} for kind in ("intervals", "bounds") if kind in metrics}
-    return {**metrics, **unknown, "overall_score": None, "accuracy_stderr": None, "accuracy_ci95": None, **known}
+    return {
+        **metrics,
+        **unknown,
+        "correct": None,
+        "overall_score": None,
+        "accuracy_stderr": None,
+        "accuracy_ci95": None,
+        **known,
+    }
 
 
 def _rate(part: float, whole: int) -> Rate:

@@ -85,7 +85,11 @@ def test_a_program_finds_codabenchs_folders(stack: RunningStack, model: Model, t
     assert done.metrics is not None
     assert done.metrics["scores"] == {"items": 3.0, "gold": 0.25, "$other.f1": 7.0}
     assert done.metrics["overall_score"] == 3.0
-    assert done.metrics["accuracy"] is None
+    # No answer is correct by itself, and nobody says that 0 are.
+    assert (done.metrics["accuracy"], done.metrics["correct"], done.progress.correct) == (None, None, None)
+    told = [event.data for event in stack.client.events(done.id) if event.type == "assay.evaluation.progress"]
+    assert told
+    assert not any("correct" in data for data in told)
     assert done.metrics["columns"] == {"unmatched": ["$other.f1"], "missing": ["absent"]}
     said = log(stack, done)
     for line in (
@@ -121,6 +125,7 @@ def test_the_sample_environment(stack: RunningStack, model: Model) -> None:
     (row,) = stack.client.environments.leaderboard("steady-answers", phase="dev").items
     assert row.scores["steady_right"] == done.metrics["overall_score"]
     assert [row["correct"] for row in stack.rows(done)] == right
+    assert done.progress.correct == sum(right)
 
 
 GOLD = "\n".join(f"q{n},{label}" for n, label in ((1, 1), (2, 0), (3, 1)))
@@ -263,7 +268,9 @@ def test_each_wrong_program_says_what_is_wrong(stack: RunningStack, model: Model
         name: (Status.FAILED, message) for name, (_, message) in WRONG.items()
     }
     # What each had said and written until then is there.
-    assert all([file.name for file in done.files] == ["submission.zip", "scoring_output.zip"] for done in ended.values())
+    assert all(
+        [file.name for file in done.files] == ["submission.zip", "scoring_output.zip"] for done in ended.values()
+    )
     assert left_by(stack, ended["crash"])["stderr.txt"].startswith(b"half way\nTraceback")
     assert left_by(stack, ended["no-scores"]) == {"stdout.txt": b"", "stderr.txt": b"", "score.json": b"{}"}
     assert [*left_by(stack, ended["nested"])] == ["scores.json", "stdout.txt", "stderr.txt"]

@@ -36,7 +36,7 @@ export function progressOf(place) {
       say("percent", `${data.percent}%`);
       say("count", `${count(data.done)} of ${count(data.total)}`);
       const called = data.done - (data.infra_error ?? 0);
-      if (data.correct != null) say("correct", count(data.correct) + (called ? ` (${percent(data.correct / called)})` : ""));
+      if (data.correct != null && shown.has("correct")) say("correct", count(data.correct) + (called ? ` (${percent(data.correct / called)})` : ""));
       for (const key of COUNTS) if (data[key] != null) say(key, count(data[key]));
       const rate = data.items_per_s ? `${data.items_per_s.toFixed(1)} items/s` : "";
       const left = data.eta_s && data.done < data.total ? `about ${seconds(Math.ceil(data.eta_s)).replace(/\.0\s/, "\u00a0")} left` : "";

@@ -48,7 +48,8 @@ def pack(
 ) -> None:
     """`scoring_output.zip`: `scores.json`, `stdout.txt`, `stderr.txt`, then by name the rest of what was written. Blocks.
 
-    `scores.json` is the program's own where it has written one; `scores` is None where it has failed. A file of its own that is called as a log is put into `written/`.
+    `scores.json` is the program's own where it has written one; `scores` is None where it has failed. A file
+    of its own that is called as a log is put into `written/`.
     """
     with ArchiveWriter(target) as archive:
         if JSON in written:

@@ -24,7 +24,9 @@ class ProgramFailed(AssayError):
     `files` are those of the evaluation nevertheless: what the program said and wrote until then.
     """
 
-    files: list[FileEntry] = []
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.files: list[FileEntry] = []
 
 
 class Written(NamedTuple):

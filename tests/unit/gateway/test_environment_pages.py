@@ -128,6 +128,11 @@ def test_a_viewer_is_told_why_there_is_no_target() -> None:
     assert "Only a runner" not in item_card("42")
 
 
+def test_an_item_without_a_target_has_no_empty_place_for_one() -> None:
+    assert "Target" in item_card("42")
+    assert "Target" not in item_card("")
+
+
 def test_an_item_is_text_and_a_long_one_leads_to_the_whole() -> None:
     html = item_card("42")
     assert "Be &lt;b&gt;brief&lt;/b&gt;." in html

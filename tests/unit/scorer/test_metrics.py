@@ -424,3 +424,9 @@ def test_scores_over_all_answers_are_made_of_their_statistics() -> None:
         assert over["overall_score"] is None
         assert over["scores"]["bleu"] is None
         assert over["scores"]["sentence_bleu"] is not None
+
+
+def test_where_nothing_is_claimed_of_an_answer_nobody_says_how_many_are_correct() -> None:
+    metrics = metrics_of([right(0), result(1, correct=None)])
+    assert [metrics[name] for name in ("correct", "accuracy", "exact_match", "accuracy_ci95")] == [None] * 4
+    assert (metrics["called"], metrics["answer_rate"]) == (2, 1.0)
