@@ -9,7 +9,7 @@ from gateway.parts import PartsOf
 from shared.api import Page
 from shared.contracts import EngineTemplate
 
-router = APIRouter(prefix="/engines", tags=["models"], responses=problems(401, 403, 503))
+router = APIRouter(prefix="/engines", tags=["models"], responses=problems(401, 403, 422, 503))
 
 
 @router.get(

@@ -68,12 +68,12 @@ class Launcher:
                     await self._changed.wait()
 
     async def engines(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Command `launcher.engines` {}: the templates, and what each of them lacks on this machine."""
+        """Command `launcher.engines` {}: the templates by name, and what each of them lacks on this machine."""
         path = engine_environment(self._tools.environment, {}, None).get("PATH")
         offered = await asyncio.gather(
-            *(asyncio.to_thread(one.offered, name, path) for name, one in self._tools.templates.items())
+            *(asyncio.to_thread(one.offered, name, path) for name, one in sorted(self._tools.templates.items()))
         )
-        return {"engines": [one.model_dump(mode="json") for one in offered]}
+        return {"items": [one.model_dump(mode="json") for one in offered]}
 
     async def stop(self) -> None:
         """Stop all engines; others may have them."""
