@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -162,6 +163,7 @@ class Engine:
             raise Failed(
                 f"there is no engine {settings.name!r}; {near(settings.name, self._tools.templates, 'there are')}"
             )
+        self._output.leave_out = re.compile(template.leave_out) if template.leave_out else None
         if clash := template.clash(settings.args):
             raise Failed(f"args: {clash} is set by the launcher; leave it out")
         environment = engine_environment(self._tools.environment, template.environment, self._tools.hf_token)

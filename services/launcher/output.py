@@ -27,6 +27,8 @@ class Output:
     """The last lines, and those that have not been told yet."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
+        self.leave_out: re.Pattern[str] | None = None
+        """Lines of the engine's that are as if they had not been printed."""
         self._secrets = [secret for secret in secrets if secret]
         self._partial = b""
         self._dropping = False
@@ -44,11 +46,16 @@ class Output:
             if self._dropping:
                 self._dropping = False
             else:
-                self.say(part[:_MAX_LINE_BYTES].decode(errors="replace"))
+                self._printed(part)
         if len(self._partial) > _MAX_LINE_BYTES:
             if not self._dropping:
-                self.say(self._partial[:_MAX_LINE_BYTES].decode(errors="replace"))
+                self._printed(self._partial)
             self._dropping, self._partial = True, b""
+
+    def _printed(self, part: bytes) -> None:
+        line = part[:_MAX_LINE_BYTES].decode(errors="replace")
+        if not (self.leave_out and self.leave_out.search(line)):
+            self.say(line)
 
     def say(self, line: str) -> None:
         """A line of the engine's, or of the launcher about it."""
@@ -63,7 +70,7 @@ class Output:
     def end(self) -> None:
         """Nothing more will come: the last line may lack its end."""
         if self._partial and not self._dropping:
-            self.say(self._partial.decode(errors="replace"))
+            self._printed(self._partial)
         self._partial = b""
 
     def take(self, most: int) -> list[str]:

@@ -68,6 +68,8 @@ class Template(Strict):
     """A path that answers 200 once the engine serves."""
     api: str = Field(default="/v1", pattern=r"^(/\S*[^/\s])?$")
     """Where its OpenAI API begins."""
+    leave_out: str | None = None
+    """A regular expression for lines of its output that are not kept, such as one for each request."""
     environment: dict[str, str] = Field(default={})
     """What it gets on top of what every engine sees."""
     checkpoint_has: str | None = None
@@ -89,6 +91,15 @@ class Template(Strict):
                 if name not in PLACEHOLDERS:
                     raise ValueError(f"unknown placeholder {{{name}}}; {near(name, PLACEHOLDERS, 'there are')}")
         return parts
+
+    @field_validator("leave_out")
+    @classmethod
+    def _is_a_pattern(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from error
+        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

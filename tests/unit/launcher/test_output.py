@@ -1,8 +1,11 @@
 """What an engine prints, as it is shown."""
 
+import re
+
 import pytest
 
 from services.launcher.output import KEPT_LINES, Output, clean
+from services.launcher.templates import load_templates
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,15 @@ def test_lines_come_in_pieces_and_a_carriage_return_ends_one_too() -> None:
     output.end()
     output.end()
     assert list(output.lines) == ["one", "twö", "10%", "20%", "end"]
+
+
+def test_what_a_template_leaves_out_is_not_kept() -> None:
+    output = Output([])
+    output.leave_out = re.compile(load_templates(None)["transformers"].leave_out or "")
+    access = 'INFO:     127.0.0.1:41252 - "POST /v1/chat/completions HTTP/1.1"'
+    output.feed(f"{access} 200 OK\nserving\n{access} 500 Internal Server Error\n".encode())
+    assert list(output.lines) == ["serving", f"{access} 500 Internal Server Error"]
+    assert output.count == 2
 
 
 def test_a_secret_in_two_pieces_is_masked() -> None:

@@ -100,6 +100,7 @@ def test_an_operators_file_adds_and_replaces(tmp_path: Path) -> None:
         (GOOD.replace("[folder]", "[folder, adapter]"), "line 1: mine: command must have {adapter} where takes has"),
         (GOOD.replace("program: mine, ", ""), "line 4: mine.requires: must have either program or module"),
         (GOOD + "  ready: v1/models", "line 6: mine.ready: must match "),
+        (GOOD + "  leave_out: '('", "line 6: mine.leave_out: is no regular expression: missing ), unterminated"),
         (GOOD + '  called: ["{called}"]', "line 1: mine: called cannot hold {called}"),
         (GOOD + GOOD, "line 6, column 1: the key 'mine' is given twice"),
     ],
