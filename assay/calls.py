@@ -299,6 +299,14 @@ def delete_model(model_id: str) -> Call[None]:
     return Call("DELETE", f"/models/{_segment(model_id, 'model')}", _NOTHING)
 
 
+def publish_model(model_id: str) -> Call[Model]:
+    return Call("POST", f"/models/{_segment(model_id, 'model')}/publish", _MODEL)
+
+
+def withdraw_model(model_id: str) -> Call[Model]:
+    return Call("POST", f"/models/{_segment(model_id, 'model')}/withdraw", _MODEL)
+
+
 def probe_model(model_id: str) -> Call[Model]:
     return Call("POST", f"/models/{_segment(model_id, 'model')}/probe", _MODEL)
 

@@ -212,6 +212,14 @@ class Models:
     def delete(self, model_id: str) -> None:
         self._client.send(calls.delete_model(model_id))
 
+    def publish(self, model_id: str) -> Model:
+        """Offers a model as one of the platform's."""
+        return self._client.send(calls.publish_model(model_id))
+
+    def withdraw(self, model_id: str) -> Model:
+        """Takes a model out of the platform's offer; it stays with its evaluations, and no new one can be started."""
+        return self._client.send(calls.withdraw_model(model_id))
+
     def probe(self, model_id: str) -> Model:
         """Asks the endpoint now and returns the model with the status found."""
         return self._client.send(calls.probe_model(model_id))

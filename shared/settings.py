@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     """Networks, separated by commas, see `shared.networks`."""
     key_variables: str = "*_API_KEY,HF_TOKEN"
     """Variables of the predictors' environment that a model may name as its key, see `shared.key_variables`."""
+    models_file: Path | None = None
+    """YAML with the platform models that an operator keeps; read again when it changes."""
     probe_every_s: float = Field(default=60.0, ge=0)
     """How often a model that answers and that nobody calls is asked for its list of models; 0: never."""
 

@@ -142,6 +142,30 @@ async def delete_model(model_id: str, parts: PartsOf) -> None:
 
 
 @router.post(
+    "/{model_id}/publish",
+    summary="Offer it as a platform model",
+    dependencies=[ADMIN],
+    responses={**_ONE, **problems(404, 409)},
+)
+async def publish_model(model_id: str, parts: PartsOf) -> Model:
+    """Whatever its source; again where it was withdrawn. A model of source platform is published when it is registered. 409 for a model
+    that the operator's models file keeps."""
+    return Model.model_validate(await parts.command("orchestrator", "models.publish", {"id": model_id}))
+
+
+@router.post(
+    "/{model_id}/withdraw",
+    summary="Take it out of the offer",
+    dependencies=[ADMIN],
+    responses={**_ONE, **problems(404, 409)},
+)
+async def withdraw_model(model_id: str, parts: PartsOf) -> Model:
+    """It stays with its evaluations, and those under way go on; it is listed with `?withdrawn=true` alone, and starting an evaluation of it
+    is a 409. So is withdrawing what is not published, or what the operator's models file keeps."""
+    return Model.model_validate(await parts.command("orchestrator", "models.withdraw", {"id": model_id}))
+
+
+@router.post(
     "/{model_id}/probe",
     summary="Ask the endpoint now",
     dependencies=[RUNNER],

@@ -11,6 +11,7 @@ from services.orchestrator.idempotency import Idempotency
 from services.orchestrator.models import Models
 from services.orchestrator.pacing import Pacing
 from services.orchestrator.parked import ParkedMessages
+from services.orchestrator.platform import Platform
 from services.orchestrator.store import Store
 from shared import subjects
 from shared.buckets import Mirror
@@ -49,10 +50,12 @@ async def build() -> FastStream:
         for keys in (subjects.engine_wanted("*"), subjects.engine_state("*"))
     ]
     service.hooks = [states.restart, *(mirror.restart for mirror in said_of_engines)]
+    platform = Platform(database, models, settings.models_file, settings.networks, settings.key_names)
     orchestrator = Orchestrator(
         service,
         store,
         models,
+        platform,
         engines,
         Idempotency(database),
         LargeMessages(service.nc, objects, settings.message_max_bytes),
@@ -64,6 +67,8 @@ async def build() -> FastStream:
     service.command("leaderboard.take_off")(orchestrator.take_off_leaderboard)
     service.command("models.create")(orchestrator.create_model)
     service.command("models.update")(orchestrator.update_model)
+    service.command("models.publish")(orchestrator.publish_model)
+    service.command("models.withdraw")(orchestrator.withdraw_model)
     service.command("models.delete")(orchestrator.delete_model)
     service.command("models.probe")(orchestrator.probe_model)
     service.command("models.start")(orchestrator.start_model)
@@ -89,6 +94,7 @@ async def build() -> FastStream:
         service.spawn(orchestrator.claim(), "claiming evaluations")
         service.spawn(orchestrator.renew(), "renewing leases")
         service.spawn(orchestrator.mend(), "mending models")
+        service.spawn(platform.keep(), "keeping the models file")
         service.spawn(pacing.mirror(), "mirroring the states of models")
         service.spawn(engines.follow(), "following engines")
 

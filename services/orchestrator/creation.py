@@ -196,6 +196,13 @@ async def _models(database: Database, ids: list[str]) -> list[Document]:
     ]
     if unknown:
         raise NotFound("; ".join(error["msg"] for error in unknown), unknown)
+    withdrawn: list[FieldError] = [
+        {"loc": ["models", position], "msg": _not_offered(known[model_id])}
+        for position, model_id in enumerate(ids)
+        if known[model_id].get("withdrawn_at")
+    ]
+    if withdrawn:
+        raise Conflict("; ".join(error["msg"] for error in withdrawn), withdrawn)
     twice: list[FieldError] = [
         {"loc": ["models", position], "msg": f"{model_id} is there twice"}
         for position, model_id in enumerate(ids)
@@ -215,12 +222,15 @@ async def _judge(database: Database, scoring: Scoring, model_id: str | None) -> 
         return None
     if model_id is not None:
         if judge := await database["models"].find_one({"_id": model_id}):
+            if judge.get("withdrawn_at"):
+                raise Conflict(_not_offered(judge), [{"loc": ["judge"], "msg": _not_offered(judge)}])
             return judge
         raise _unknown(["judge"], f"there is no model {model_id} to judge")
     if scoring.model is None:
         message = "the environment's answers are judged by another model: choose one as judge, by its id"
         raise Invalid(message, [{"loc": ["judge"], "msg": message}])
-    if judge := await database["models"].find_one({"name": scoring.model}, sort=[("created_at", -1)]):
+    named = {"name": scoring.model, "withdrawn_at": None}
+    if judge := await database["models"].find_one(named, sort=[("created_at", -1)]):
         return judge
     advice = "register one of that name, or give the id of another as judge"
     raise _unknown(
@@ -234,6 +244,10 @@ async def _claims(database: Database, environment: str, phase: str, scoring: Sco
         return True
     item = await database["items"].find_one({"environment": environment, "phase": phase, "index": 0}, {"target": 1})
     return bool(item and item["target"])
+
+
+def _not_offered(model: Document) -> str:
+    return f"model {model['name']} was withdrawn from the platform; choose another, or have an admin publish it again"
 
 
 async def _reserve(

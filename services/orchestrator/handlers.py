@@ -16,6 +16,7 @@ from services.orchestrator.dispatch import Claim, share, window
 from services.orchestrator.engines import Engines
 from services.orchestrator.idempotency import Idempotency, derived_id
 from services.orchestrator.models import Models
+from services.orchestrator.platform import Platform
 from services.orchestrator.run import Run, Tools
 from services.orchestrator.store import RENEW_S, Store
 from shared import subjects
@@ -44,6 +45,7 @@ class Orchestrator:
         service: Service,
         store: Store,
         models: Models,
+        platform: Platform,
         engines: Engines,
         idempotency: Idempotency,
         large: LargeMessages,
@@ -51,6 +53,7 @@ class Orchestrator:
         self._service = service
         self._store = store
         self._models = models
+        self._platform = platform
         self._engines = engines
         self._idempotency = idempotency
         self._publisher = Publisher(service.nc)
@@ -86,9 +89,17 @@ class Orchestrator:
         return await self._once(body.get("idempotency"), create)
 
     async def update_model(self, body: dict[str, Any]) -> Any:
+        await self._platform.check_free(body["id"])
         return self._view(await self._models.update(body["id"], body["changes"]))
 
+    async def publish_model(self, body: dict[str, Any]) -> Any:
+        return self._view(await self._platform.publish(body["id"]))
+
+    async def withdraw_model(self, body: dict[str, Any]) -> Any:
+        return self._view(await self._platform.withdraw(body["id"]))
+
     async def delete_model(self, body: dict[str, Any]) -> Any:
+        await self._platform.check_free(body["id"])
         await self._models.delete(body["id"])
         await self._engines.forget(body["id"])
         return {}

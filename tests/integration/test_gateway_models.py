@@ -208,6 +208,19 @@ async def test_engines_are_what_a_launcher_offers(gateway: RunningGateway) -> No
         assert good(await gateway.http.get("/v1/engines"))["items"] == [template]
 
 
+async def test_publishing_is_handed_to_the_orchestrator(gateway: RunningGateway) -> None:
+    def withdraw(body: dict[str, Any]) -> Any:
+        raise Conflict("model m0.26 is not published, so it cannot be withdrawn")
+
+    async with (
+        gateway.owner("orchestrator.models.publish", lambda body: PUBLIC_MODEL) as published,
+        gateway.owner("orchestrator.models.withdraw", withdraw),
+    ):
+        assert good(await gateway.http.post("/v1/models/m1/publish"))["id"] == "m1"
+        assert "not published" in problem(await gateway.http.post("/v1/models/m1/withdraw"), 409)["detail"]
+    assert published == [{"id": "m1"}]
+
+
 async def test_no_key_is_taken_before_it_can_be_encrypted(stores: Settings) -> None:
     async with RunningGateway(stores, secret_key=None, s3_bucket=f"empty-{uuid4().hex[:8]}") as gateway:
         body = {"name": "a", "base_url": "http://a/v1", "model": "a"}
