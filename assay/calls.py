@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from assay.errors import ApiError, AssayError, ConnectionFailed, InvalidInput, UnexpectedAnswer, api_error
 from shared.api import (
+    EndpointModels,
     EngineLog,
     Environment,
     EnvironmentDetail,
@@ -23,6 +24,7 @@ from shared.api import (
     File,
     Item,
     LeaderboardAnswer,
+    LocalEndpoint,
     Model,
     Page,
     Parked,
@@ -222,6 +224,8 @@ _FILES = TypeAdapter(Page[File])
 _EVENTS = TypeAdapter(Page[EventOut])
 _PARKED = TypeAdapter(Parked)
 _PARKED_PAGE = TypeAdapter(Page[Parked])
+_ENDPOINT_MODELS = TypeAdapter(EndpointModels)
+_LOCAL_ENDPOINTS = TypeAdapter(Page[LocalEndpoint])
 _NOTHING: TypeAdapter[None] = TypeAdapter(None)
 
 
@@ -271,6 +275,15 @@ def add_model(
     where = {"base_url": base_url, "model": model, "engine": engine}
     body = {"name": name, **{key: value for key, value in where.items() if value is not None}, **options}
     return Call("POST", "/models", _MODEL, json=body)
+
+
+def add_models(base_url: str, models: Iterable[str] | None, **options: Unpack[ModelOptions]) -> Call[EndpointModels]:
+    body = {"base_url": base_url, **({} if models is None else {"models": [*models]}), **options}
+    return Call("POST", "/models/endpoint", _ENDPOINT_MODELS, json=body)
+
+
+def discover_models() -> Call[Page[LocalEndpoint]]:
+    return Call("POST", "/models/discover", _LOCAL_ENDPOINTS, json={})
 
 
 def list_models(source: str | None, status: str | None, **filters: Unpack[ModelFilter]) -> Call[Page[Model]]:

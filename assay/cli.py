@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from assay.commands import engines, environments, evaluations, models, parked, platform, results, stack
+from assay.commands import (
+    endpoint_models,
+    engines,
+    environments,
+    evaluations,
+    models,
+    parked,
+    platform,
+    results,
+    stack,
+)
 from assay.session import Commands, Session
 
 HELP = """Benchmarks live inference endpoints: many models at once, nothing lost, everything exact.
@@ -39,6 +49,7 @@ stack.register(app)
 app.add_typer(environments.app, name="env")
 engines.register(models.app)
 platform.register(models.app)
+endpoint_models.register(models.app)
 app.add_typer(models.app, name="model")
 app.add_typer(parked.app, name="parked")
 evaluations.register(app)

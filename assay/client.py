@@ -29,6 +29,7 @@ from assay.errors import AssayError, ChecksumMismatch, ConnectionFailed, TimedOu
 from assay.live import Feed, Reconnects
 from assay.pack import packed, packed_source
 from shared.api import (
+    EndpointModels,
     Environment,
     EnvironmentDetail,
     Evaluation,
@@ -37,6 +38,7 @@ from shared.api import (
     File,
     Item,
     LeaderboardAnswer,
+    LocalEndpoint,
     Model,
     Page,
     Parked,
@@ -192,6 +194,17 @@ class Models:
         """Registers a model. `model` is its name at the endpoint; `base_url` ends before `/chat/completions`. Instead of an endpoint it
         may have an `engine`, such as `{"name": "vllm", "checkpoint": "/models/m0.26"}`."""
         return self._client.send(calls.add_model(name, base_url, model, engine, **options))
+
+    def add_all(
+        self, base_url: str, models: Iterable[str] | None = None, **options: Unpack[calls.ModelOptions]
+    ) -> EndpointModels:
+        """Registers every model that an endpoint lists, or of those the ones named in `models`, all or none. Those that are registered already are
+        left as they are, and come back as `present`."""
+        return self._client.send(calls.add_models(base_url, models, **options))
+
+    def discover(self) -> Sequence[LocalEndpoint]:
+        """Inference servers at their usual ports on the machine where Assay runs."""
+        return (self._client.send(calls.discover_models())).items
 
     def list(
         self, source: str | None = None, status: str | None = None, **filters: Unpack[calls.ModelFilter]

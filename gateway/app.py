@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from gateway import openapi, problems
 from gateway.api import (
+    endpoint_models,
     engines,
     environments,
     evaluations,
@@ -101,7 +102,18 @@ def create_app(settings: Settings, keys: Keyring) -> FastAPI:
     app.add_middleware(Exchange, show=errors.show)
     app.include_router(health.router)
     app.include_router(schemas.router)
-    for module in (environments, leaderboards, models, engines, evaluations, results, files, events, parked):
+    for module in (
+        environments,
+        leaderboards,
+        models,
+        endpoint_models,
+        engines,
+        evaluations,
+        results,
+        files,
+        events,
+        parked,
+    ):
         app.include_router(module.router, prefix="/v1")
     app.include_router(events.sockets, prefix="/v1")
     for router in ROUTERS:

@@ -118,6 +118,16 @@ SETTINGS_VERSION: dict[str, Any] = {
     "changes": [{"name": "timeout_s", "before": 60, "after": 120}],
 }
 
+ENDPOINT_MODELS: dict[str, Any] = {"registered": [MODEL], "present": []}
+
+LOCAL_ENDPOINT: dict[str, Any] = {
+    "server": "Ollama",
+    "base_url": "http://127.0.0.1:11434/v1",
+    "models": ["qwen2.5:7b"],
+    "registered": [],
+    "needs_key": False,
+}
+
 EVALUATION: dict[str, Any] = {
     "id": "e0c9d1b2a3f4e5d6",
     "number": 678,

@@ -272,8 +272,43 @@ def served_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "model"
 
 
+MOST_AT_ONCE = 200
+"""Models that one endpoint may register in one step."""
+
+
+class EndpointModelsCreate(Request):
+    """Registers the models that one endpoint lists (`GET base_url/models`), all of them or those that `models` names, under the names that
+    they have there. The other fields are each model's, as in `ModelCreate`."""
+
+    base_url: str = Field(min_length=1, max_length=2000, examples=["http://127.0.0.1:11434/v1"])
+    models: list[Annotated[str, Field(min_length=1, max_length=300)]] | None = Field(
+        default=None, min_length=1, max_length=MOST_AT_ONCE, examples=[["qwen2.5:7b", "llama3.2:3b"]]
+    )
+    source: ModelSource = Field(default=ModelSource.RUNNING)
+    tags: Tags = []
+    owner: Owner | None = None
+    api_key: ApiKey | None = None
+    api_key_env: KeyVariable | None = None
+    api: Literal["chat", "completions"] = "chat"
+    stream: bool = False
+    max_concurrency: Concurrency = Field(default=16, examples=[16, "auto"])
+    concurrency_ceiling: int = Field(default=256, ge=1, le=MOST_CONCURRENCY)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    timeout_s: float = Field(default=120, gt=0, le=3600)
+    connect_timeout_s: float = Field(default=10, gt=0, le=300)
+    first_token_timeout_s: float = Field(default=60, gt=0, le=3600)
+    token_timeout_s: float = Field(default=30, gt=0, le=3600)
+    max_attempts: int = Field(default=5, ge=1, le=50)
+    price: Price | None = None
+
+    _one_key = field_validator("api_key_env")(_one_key)
+
+
 class ModelCreate(Request):
     """Registers a model with an endpoint (`base_url`), or with an `engine` that a launcher starts when it is needed.
+
+    With neither, a model of source `huggingface` is called through Hugging Face's router; `model` is its id there (`org/name`, or
+    `org/name:provider`), the key the caller's token, or the deployment's.
 
     `model` is its own name at the endpoint; for an engine it may be left out. `base_url` ends before `/chat/completions`
     (`http://host:port/v1`). `source` is `running` where nothing else is said; with an engine `huggingface` where its checkpoint is a Hub id,
@@ -335,7 +370,7 @@ class ModelCreate(Request):
             return value
         if value is not None and info.data["engine"] is not None:
             raise ValueError("must be left out where an engine is given, whose launcher finds its address")
-        if value is None and info.data["engine"] is None:
+        if value is None and info.data["engine"] is None and info.data.get("source") is not ModelSource.HUGGINGFACE:
             raise ValueError("is missing: give the address of a live endpoint, or an engine that serves a checkpoint")
         return value
 
@@ -470,6 +505,24 @@ class EngineLog(BaseModel):
     """What a model's engine wrote last, oldest first: at most 200 lines of 500 characters."""
 
     lines: list[str] = []
+
+
+class EndpointModels(BaseModel):
+    """`registered` are the models that are new, `present` those that were there already: of the same endpoint and name there."""
+
+    registered: list[Model]
+    present: list[Model]
+
+
+class LocalEndpoint(BaseModel):
+    """An inference server on a predictor's own machine. `registered` are those of its `models` that are registered already; `models` is
+    empty where it wants a key (`needs_key`)."""
+
+    server: str
+    base_url: str
+    models: list[str] = []
+    registered: list[str] = []
+    needs_key: bool = False
 
 
 # Evaluations

@@ -432,6 +432,16 @@ class ProbeAnswer(Wire):
     listed: bool | None = None
 
 
+class LocalServer(Wire):
+    """An inference server that a predictor found on its own machine. `models` is empty where it wants a key (`needs_key`)."""
+
+    server: str
+    """Which one, such as `vLLM`."""
+    base_url: str
+    models: list[str] = []
+    needs_key: bool = False
+
+
 class Event(BaseModel):
     """A CloudEvents 1.0 event in its JSON form (https://github.com/cloudevents/spec, v1.0.2). The gateway adds `cursor`."""
 

@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     # Imports
     hf_datasets_url: str | None = Field(default=None, pattern=r"^(https?://[^/?#]+(/[^?#]*)?)?$")
     """The Hugging Face Hub's datasets server. Unset: no dataset is fetched, only files that are sent are imported."""
+    hf_router_url: str = Field(default="https://router.huggingface.co/v1", pattern=r"^https?://[^/?#]+(/[^?#]*)?$")
+    """Hugging Face's inference router, an OpenAI-compatible base URL: where models of source `huggingface` are called that have no other."""
     hf_token: SecretStr | None = None
     """Of the Hub, for datasets and models that are private or gated."""
 

@@ -132,3 +132,5 @@ def command(service: str, verb: str) -> str:
 
 
 PROBE = command("predictor", "probe")
+LIST_MODELS = command("predictor", "models")
+DISCOVER = command("predictor", "discover")

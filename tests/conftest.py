@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from deploy.embedded.ports import free
 from deploy.embedded.stack import Stack
 from shared.scoring import installed_scoring
 from shared.settings import Settings
@@ -67,7 +68,8 @@ def _containers(stack: ExitStack) -> Settings:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """The whole embedded stack with a sample endpoint, shared by all end-to-end tests."""
-    with RunningStack(tmp_path_factory.mktemp("stack")) as running:
+    router = f"http://127.0.0.1:{free(1)[0]}/v1"  # where a test may serve what stands for Hugging Face's router
+    with RunningStack(tmp_path_factory.mktemp("stack"), ASSAY_HF_ROUTER_URL=router) as running:
         yield running
 
 

@@ -10,9 +10,6 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
-PROBE = "Hi"
-"""What a model is asked when it is registered: see services/predictor/probe.py."""
-
 
 def repeat(prompt: str) -> str:
     filling, word = prompt.split()[:2]
@@ -28,8 +25,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        prompt = body["messages"][-1]["content"]
-        content = prompt if prompt == PROBE else type(self).say(prompt)
+        content = type(self).say(body["messages"][-1]["content"])
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
         self._answer({"choices": [choice], "usage": {"prompt_tokens": 10**30, "completion_tokens": 1}})
 

@@ -39,7 +39,8 @@ def find(client: Client, wanted: str) -> Model:
     return pick(client.models.list(withdrawn=True), wanted)
 
 
-def _key(api_key: str | None, variable: str | None) -> str | None:
+def key_of(api_key: str | None, variable: str | None) -> str | None:
+    """The endpoint's key, given itself or by the variable that holds it here."""
     if api_key is not None and variable is not None:
         raise typer.BadParameter("give --api-key or --api-key-env, not both")
     if variable is None:
@@ -49,7 +50,8 @@ def _key(api_key: str | None, variable: str | None) -> str | None:
     return os.environ[variable]
 
 
-def _concurrency(given: str | None) -> int | str | None:
+def concurrency_of(given: str | None) -> int | str | None:
+    """A number, or `auto`."""
     if given is None or given == "auto":
         return given
     try:
@@ -194,7 +196,7 @@ def add(
     """Register a model: with the address of a live endpoint, or with an engine that is started for a checkpoint when it is needed."""
     found = session(ctx, as_json)
     given = {
-        "api_key": _key(api_key, api_key_env),
+        "api_key": key_of(api_key, api_key_env),
         "api_key_env": key_variable,
         "tags": tag or None,
         "owner": owner,
@@ -202,7 +204,7 @@ def add(
         "source": source.value if source else None,
         "api": api,
         "stream": stream or None,
-        "max_concurrency": _concurrency(max_concurrency),
+        "max_concurrency": concurrency_of(max_concurrency),
         "concurrency_ceiling": concurrency_ceiling,
         "requests_per_minute": requests_per_minute,
         "timeout_s": timeout_s,

@@ -77,7 +77,9 @@ async def create_model(
 ) -> Model:
     """Answers within 5 s whatever the endpoint does. `api_key` is stored encrypted and never returned. `api_key_env` names a variable of the
     predictors' environment instead, one that the operator allows (`ASSAY_KEY_VARIABLES`)."""
-    model = {**body.model_dump(mode="json"), "api_key": _encrypted(parts, body.api_key)}
+    model = {**body.model_dump(mode="json"), "api_key": encrypted(parts, body.api_key)}
+    if body.base_url is None and body.engine is None:
+        model |= _routed(parts, body)
     repeat = repeat_of("models", idempotency_key, hash_of(plain))
     created = await parts.command("orchestrator", "models.create", {"model": model, "idempotency": repeat})
     response.headers["Location"] = f"/v1/models/{created['id']}"
@@ -104,7 +106,7 @@ async def update_model(model_id: str, body: ModelUpdate, plain: PlainBody, parts
     if nulls:
         raise Invalid("; ".join(f"{error['loc'][0]} {error['msg']}" for error in nulls), nulls)
     if "api_key" in changes:
-        changes["api_key"] = _encrypted(parts, body.api_key)
+        changes["api_key"] = encrypted(parts, body.api_key)
     if body.engine:
         changes["engine"] = body.engine.model_dump(mode="json")
     for name, other in (("api_key", "api_key_env"), ("api_key_env", "api_key")):
@@ -218,7 +220,19 @@ async def get_engine_log(model_id: str, parts: PartsOf) -> EngineLog:
     return EngineLog.model_validate_json(entry.value or b"{}")
 
 
-def _encrypted(parts: Parts, api_key: SecretStr | None) -> str | None:
+def _routed(parts: Parts, body: ModelCreate) -> dict[str, Any]:
+    """A model that is called through Hugging Face's router, with the caller's token or else the deployment's, which goes nowhere else."""
+    found: dict[str, Any] = {"base_url": parts.settings.hf_router_url}
+    if (body.api_key and body.api_key.get_secret_value()) or body.api_key_env:
+        return found
+    token = parts.settings.hf_token
+    if token is None or not token.get_secret_value():
+        message = "is missing: Hugging Face's router wants a token, and the deployment has none (ASSAY_HF_TOKEN)"
+        raise Invalid(f"api_key {message}", [{"loc": ["api_key"], "msg": message}])
+    return found | {"api_key": encrypted(parts, token), "deployment_key": True}
+
+
+def encrypted(parts: Parts, api_key: SecretStr | None) -> str | None:
     """The ciphertext of a key; an empty key is none."""
     if api_key is None or not api_key.get_secret_value():
         return None

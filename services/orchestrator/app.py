@@ -8,6 +8,7 @@ from faststream import FastStream
 from services.orchestrator.engines import Engines
 from services.orchestrator.handlers import Orchestrator
 from services.orchestrator.idempotency import Idempotency
+from services.orchestrator.listed import ListedModels
 from services.orchestrator.models import Models
 from services.orchestrator.pacing import Pacing
 from services.orchestrator.parked import ParkedMessages
@@ -56,6 +57,7 @@ async def build() -> FastStream:
         store,
         models,
         platform,
+        ListedModels(database, service.broker, models, settings.networks),
         engines,
         Idempotency(database),
         LargeMessages(service.nc, objects, settings.message_max_bytes),
@@ -69,6 +71,8 @@ async def build() -> FastStream:
     service.command("models.update")(orchestrator.update_model)
     service.command("models.publish")(orchestrator.publish_model)
     service.command("models.withdraw")(orchestrator.withdraw_model)
+    service.command("models.create_listed")(orchestrator.create_listed)
+    service.command("models.discover")(orchestrator.discover)
     service.command("models.delete")(orchestrator.delete_model)
     service.command("models.probe")(orchestrator.probe_model)
     service.command("models.start")(orchestrator.start_model)

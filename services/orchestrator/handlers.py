@@ -15,6 +15,7 @@ from services.orchestrator import creation, leaderboard
 from services.orchestrator.dispatch import Claim, share, window
 from services.orchestrator.engines import Engines
 from services.orchestrator.idempotency import Idempotency, derived_id
+from services.orchestrator.listed import ListedModels
 from services.orchestrator.models import Models
 from services.orchestrator.platform import Platform
 from services.orchestrator.run import Run, Tools
@@ -46,6 +47,7 @@ class Orchestrator:
         store: Store,
         models: Models,
         platform: Platform,
+        listed: ListedModels,
         engines: Engines,
         idempotency: Idempotency,
         large: LargeMessages,
@@ -54,6 +56,7 @@ class Orchestrator:
         self._store = store
         self._models = models
         self._platform = platform
+        self._listed = listed
         self._engines = engines
         self._idempotency = idempotency
         self._publisher = Publisher(service.nc)
@@ -87,6 +90,20 @@ class Orchestrator:
             return self._view(await self._models.create(body["model"], model_id))
 
         return await self._once(body.get("idempotency"), create)
+
+    async def create_listed(self, body: dict[str, Any]) -> Any:
+        async def create(key: str | None) -> Any:
+            named = key or uuid4().hex
+            found = await self._listed.create(
+                body["model"], body["names"], lambda name: derived_id("m", f"{named}:{name}")
+            )
+            registered, present = ([self._view(document) for document in documents] for documents in found)
+            return {"registered": registered, "present": present}
+
+        return await self._once(body.get("idempotency"), create)
+
+    async def discover(self, body: dict[str, Any]) -> Any:
+        return {"items": [server.model_dump(mode="json") for server in await self._listed.discover()]}
 
     async def update_model(self, body: dict[str, Any]) -> Any:
         await self._platform.check_free(body["id"])

@@ -55,18 +55,22 @@ class Models:
 
     async def create(self, fields: Document, model_id: str) -> Document:
         """Register; the answer says what a first probe found, and comes whatever the endpoint does. An engine is not started yet."""
-        self._check_key(fields)
+        self.check_key(fields)
         document: Document = {**fields, "_id": model_id, "created_at": now()}
         found = ProbeAnswer(status=ModelStatus.STOPPED, detail="not started yet")
         if not fields.get("engine"):
             document["base_url"] = await check_base_url(fields["base_url"], self._networks)
             found = await self._ask(document)
+        return await self.register(document, found)
+
+    async def register(self, document: Document, found: ProbeAnswer) -> Document:
+        """A document with the fields of a `ModelCreate`, `_id` and `created_at`, of which a probe found this."""
         document |= first_version(document)
         if document["source"] == ModelSource.PLATFORM:
             document["published_at"] = document["created_at"]
-        document.update(mirrored(first_state(_endpoint(document), found)))
-        await self._models.replace_one({"_id": model_id}, document, upsert=True)
-        await self._pacing.tell(model_id)
+        document.update(mirrored(first_state(endpoint_of(document), found)))
+        await self._models.replace_one({"_id": document["_id"]}, document, upsert=True)
+        await self._pacing.tell(document["_id"])
         await self.publish(document)
         return document
 
@@ -82,11 +86,17 @@ class Models:
         await self._check_engine(document, changes)
         if "base_url" in changes:
             changes["base_url"] = await check_base_url(changes["base_url"], self._networks)
-        self._check_key(changes)
+        self.check_key(changes)
+        if changes.keys() & {"api_key", "api_key_env"}:
+            changes["deployment_key"] = False
+        elif "base_url" in changes and document.get("deployment_key"):
+            raise _wrong(
+                "base_url", "the deployment's own token goes to the router alone; give the model's key with it"
+            )
         document.update(changes)
         asked_anew = changes.keys() & {"base_url", "api_key", "api_key_env", "model", "api"}
         if asked_anew and document["status"] not in ENGINE_DOWN:
-            changes |= mirrored(await self._pacing.found(_endpoint(document), await self._ask(document)))
+            changes |= mirrored(await self._pacing.found(endpoint_of(document), await self._ask(document)))
         document = await self._store(model_id, changes)
         await self.publish(document)
         return document
@@ -100,7 +110,8 @@ class Models:
             if (await self._models.update_one(known, {"$set": written})).matched_count:
                 return document | written
 
-    def _check_key(self, fields: Document) -> None:
+    def check_key(self, fields: Document) -> None:
+        """Raises `Invalid` where the variable that is to hold the key may not be read."""
         name = fields.get("api_key_env")
         if name is not None and (refusal := self._keys.refusal(name)):
             error: FieldError = {"loc": ["api_key_env"], "msg": refusal}
@@ -139,6 +150,10 @@ class Models:
             needs = "of" if at_work["model"] == model_id else "judged by"
             number = at_work["number"]
             raise Conflict(f"evaluation #{number} {needs} model {document['name']} is under way; cancel it first")
+        await self.remove(model_id)
+
+    async def remove(self, model_id: str) -> None:
+        """From wherever it is known, whoever needs it."""
         store = await self._js.key_value(subjects.KV_MODELS)
         await store.delete(model_id)
         await self._pacing.forget(model_id)
@@ -156,7 +171,7 @@ class Models:
             raise Conflict(
                 f"model {document['name']} is {document['status']}: its engine has to run before it is asked"
             )
-        found = mirrored(await self._pacing.found(_endpoint(document), await self._ask(document)))
+        found = mirrored(await self._pacing.found(endpoint_of(document), await self._ask(document)))
         await self._models.update_one({"_id": model_id}, {"$set": found})
         return document | found
 
@@ -168,14 +183,14 @@ class Models:
     async def concurrency(self, model_id: str) -> int:
         """Calls at once that the model may have at present."""
         limit = self._pacing.limit(model_id)
-        return limit if limit is not None else _endpoint(await self.get(model_id)).first_limit
+        return limit if limit is not None else endpoint_of(await self.get(model_id)).first_limit
 
     async def publish(self, document: Document) -> None:
         """Let predictors know: first the consumer they pull from, whether they may, then the settings they pull with.
 
         The consumer's `max_ack_pending` is provisioned once; after that its controller writes it, which learns of a change here.
         """
-        endpoint = _endpoint(document)
+        endpoint = endpoint_of(document)
         await ensure_consumer(
             self._js, subjects.JOBS, model_consumer(endpoint.id, endpoint.first_limit), keep_max_ack_pending=True
         )
@@ -196,7 +211,7 @@ class Models:
             await self._models.update_one({"_id": model_id}, {"$set": found})
         if engine.base_url:
             await self.publish(document)
-        await self._pacing.follow_engine(_endpoint(document), engine.status, engine.detail)
+        await self._pacing.follow_engine(endpoint_of(document), engine.status, engine.detail)
         if engine.status in (ModelStatus.STOPPED, ModelStatus.FAILED):
             # While it only starts again, predictors hold what they have of it.
             store = await self._js.key_value(subjects.KV_MODELS)
@@ -225,14 +240,14 @@ class Models:
             await self.publish(document)
 
     async def _ask(self, document: Document) -> ProbeAnswer:
-        body = {"endpoint": _endpoint(document).model_dump(mode="json"), "within_s": PROBE_S}
+        body = {"endpoint": endpoint_of(document).model_dump(mode="json"), "within_s": PROBE_S}
         try:
             return ProbeAnswer.model_validate(await call(self._broker, subjects.PROBE, body, timeout=PROBE_S + REPLY_S))
         except Unavailable as error:
             return ProbeAnswer(status=ModelStatus.UNREACHABLE, detail=f"not probed: {error.detail}")
 
 
-def _endpoint(document: Document) -> ModelEndpoint:
+def endpoint_of(document: Document) -> ModelEndpoint:
     """As predictors know it. Where there is no address for the time being it is empty, and predictors know nothing of it. Some engines
     choose themselves what requests must call the model (`served_name`)."""
     found = {
@@ -249,7 +264,7 @@ def settings_of(document: Document) -> Document:
 
     With an engine those are its checkpoint and arguments; where it happens to answer, and to which name, is none of them.
     """
-    kept = _endpoint(document).model_dump(mode="json", exclude={"api_key", "has_engine"})
+    kept = endpoint_of(document).model_dump(mode="json", exclude={"api_key", "has_engine"})
     if engine := document.get("engine"):
         kept |= {"base_url": None, "model": document["model"], "engine": engine}
     return kept | {"source": document["source"], "price": document.get("price")}

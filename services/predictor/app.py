@@ -31,6 +31,8 @@ async def build() -> FastStream:
     cancelled = Mirror(service.js, subjects.KV_CANCELLED, predictor.evaluation_cancelled)
     pacing = Mirror(service.js, subjects.KV_PACING, predictor.pacing_changed)
     service.command("probe")(predictor.probe)
+    service.command("models")(predictor.list_models)
+    service.command("discover")(predictor.discover)
     service.hooks = [cancelled.restart, pacing.restart, models.restart, predictor.reconnected]
 
     app = FastStream(service.broker, logger=None)

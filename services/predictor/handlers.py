@@ -10,10 +10,11 @@ from nats.aio.msg import Msg
 from nats.js.kv import KeyValue
 
 from services.predictor.controller import Controller
+from services.predictor.discovery import discover
 from services.predictor.endpoint import Endpoint
 from services.predictor.keys import KeyMissing, key_in
 from services.predictor.notes import Notes
-from services.predictor.probe import probe
+from services.predictor.probe import names_at, probe
 from services.predictor.prober import Prober
 from services.predictor.worker import ModelWorker
 from shared import subjects
@@ -112,6 +113,19 @@ class Predictor:
             return (await probe(endpoint, body["within_s"], complete=True)).model_dump(mode="json")
         finally:
             endpoint.close()
+
+    async def list_models(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Command `predictor.models` {endpoint, within_s}: the names that it lists. Raises `Invalid` where there is no list to be had."""
+        endpoint = await self._endpoint(ModelEndpoint.model_validate(body["endpoint"]))
+        try:
+            return {"names": await names_at(endpoint, body["within_s"])}
+        finally:
+            endpoint.close()
+
+    async def discover(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Command `predictor.discover` {}: the servers on this machine."""
+        servers = await discover(self._service.settings.networks)
+        return {"servers": [server.model_dump(mode="json") for server in servers]}
 
     async def ask_idle(self) -> None:
         """All the time: see `Prober`."""

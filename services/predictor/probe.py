@@ -13,6 +13,7 @@ from services.predictor.endpoint import Endpoint
 from services.predictor.keys import KeyMissing
 from services.predictor.listing import MAX_LIST_BYTES, in_short, lists, names_of, read_cards
 from shared.contracts import ChatMessage, ModelStatus, ProbeAnswer
+from shared.errors import FieldError, Invalid
 
 QUESTION = [ChatMessage(role="user", content="Hi")]
 FEWEST = {"max_tokens": 1}
@@ -50,8 +51,23 @@ class _Down(Exception):
         self.detail = detail
 
 
-async def _list(endpoint: Endpoint) -> tuple[bool | None, str]:
-    """Whether the model is listed (None: there is no list), and that in words."""
+async def names_at(endpoint: Endpoint, within_s: float) -> list[str]:
+    """The names of the models that it lists. Raises `Invalid` of `base_url` where there is no list to be had."""
+    try:
+        async with asyncio.timeout(within_s):
+            names, said = await _names(endpoint)
+    except TimeoutError:
+        names, said = None, f"no answer within {within_s:g} s"
+    except _Down as down:
+        names, said = None, down.detail
+    if names is None:
+        error: FieldError = {"loc": ["base_url"], "msg": f"cannot be asked for its models: {said}"}
+        raise Invalid(f"base_url {error['msg']}", [error])
+    return [name for name in names if endpoint.without_key(name) == name]
+
+
+async def _names(endpoint: Endpoint) -> tuple[list[str] | None, str]:
+    """The names that it lists, or None and, in words, what came in the place of a list."""
     try:
         response = await endpoint.get("models", limit=MAX_LIST_BYTES)
     except KeyMissing as error:
@@ -66,7 +82,14 @@ async def _list(endpoint: Endpoint) -> tuple[bool | None, str]:
     cards = read_cards(response.body) if response.status == 200 else None
     if cards is None:
         return None, f"HTTP {response.status} to GET /models, which is no list of models"
-    names = names_of(cards)
+    return names_of(cards), ""
+
+
+async def _list(endpoint: Endpoint) -> tuple[bool | None, str]:
+    """Whether the model is listed (None: there is no list), and that in words."""
+    names, said = await _names(endpoint)
+    if names is None:
+        return None, said
     if lists(names, endpoint.model.model):
         return True, "GET /models lists it"
     listed = endpoint.without_key(in_short(names))

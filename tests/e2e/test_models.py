@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from deploy.embedded.ports import free
+from services.predictor.discovery import PORTS
 from tests.running import ROOT, EndpointProcess, RunningStack
 
 
@@ -195,3 +197,52 @@ def test_a_predictor_started_by_hand_in_mid_run_takes_its_share(stack: RunningSt
         process.kill()
     done = stack.wait([evaluation])[0]
     assert done.progress.scored == 400
+
+
+def test_models_are_called_through_the_router_with_the_callers_token(stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    token = "hf_not-to-be-seen-0987654321"
+    router = stack.environment["ASSAY_HF_ROUTER_URL"]
+    added = {"source": "huggingface", "model": "sample-95", "name": "routed"}
+    refused = httpx.post(f"{stack.url}/v1/models", json=added)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["loc"][-1] == "api_key"
+    endpoint = EndpointProcess("--port", router.removesuffix("/v1").rsplit(":", 1)[1], "--api-key", token)
+    try:
+        model = stack.client.models.add("routed", model="sample-95", source="huggingface", api_key=token)
+        assert (model.base_url, model.status, model.has_api_key) == (router, "running", True)
+        done = stack.wait(stack.evaluate("word-problems", [model], limit=10))[0]
+    finally:
+        endpoint.stop()
+    assert (done.status, done.progress.scored) == ("completed", 10)
+    stack.remove_model(model.id)
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_every_model_of_an_endpoint_is_registered_in_one_step_and_evaluated(stack: RunningStack) -> None:
+    stack.push_sample_environment()
+    port = next(port for port in PORTS if is_free(port))
+    endpoint = EndpointProcess("--port", str(port), "--models", "one", "two")
+    try:
+        found = {server.base_url: server for server in stack.client.models.discover()}
+        assert (found[endpoint.base_url].models, found[endpoint.base_url].registered) == (["one", "two"], [])
+        assert f"{stack.url}/v1" not in found
+        added = stack.client.models.add_all(endpoint.base_url)
+        assert [(model.name, model.model, model.status) for model in added.registered] == [
+            ("one", "one", "running"),
+            ("two", "two", "running"),
+        ]
+        again = stack.client.models.add_all(endpoint.base_url, ["two"])
+        assert (again.registered, [model.id for model in again.present]) == ([], [added.registered[1].id])
+        (server,) = [one for one in stack.client.models.discover() if one.base_url == endpoint.base_url]
+        assert server.registered == ["one", "two"]
+        done = stack.wait(stack.evaluate("word-problems", added.registered, limit=5))
+    finally:
+        endpoint.stop()
+    assert [evaluation.status for evaluation in done] == ["completed"] * 2
+    for model in added.registered:
+        stack.remove_model(model.id)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 
 from shared import subjects
 from shared.contracts import EngineLines
@@ -204,7 +205,7 @@ async def test_what_an_engine_writes_is_read_from_the_broker(gateway: RunningGat
 
 async def test_engines_are_what_a_launcher_offers(gateway: RunningGateway) -> None:
     template = {"name": "vllm", "title": "vLLM", "takes": ["folder"], "missing": "vllm is not installed"}
-    async with gateway.owner("launcher.engines", lambda body: {"engines": [template]}):
+    async with gateway.owner("launcher.engines", lambda body: {"items": [template]}):
         assert good(await gateway.http.get("/v1/engines"))["items"] == [template]
 
 
@@ -231,3 +232,49 @@ async def test_no_key_is_taken_before_it_can_be_encrypted(stores: Settings) -> N
             await gateway.objects.put_bytes("secrets/model-api-keys.fernet", FERNET.encode())
             await until(lambda: gateway.app.state.parts.cipher)
             good(await gateway.http.post("/v1/models", json={**body, "api_key": "very-secret"}), 201)
+
+
+async def test_the_models_of_an_endpoint_go_on_with_their_key_encrypted(gateway: RunningGateway) -> None:
+    body = {"base_url": "http://a/v1", "models": ["x"], "api_key": "very-secret", "tags": ["local"]}
+    answer = {"registered": [PUBLIC_MODEL], "present": []}
+    async with gateway.owner("orchestrator.models.create_listed", lambda body: answer) as asked:
+        created = good(await gateway.http.post("/v1/models/endpoint", json=body), 201)
+        wrong = problem(
+            await gateway.http.post("/v1/models/endpoint", json={"base_url": "http://a", "models": []}), 422
+        )
+        problem(await gateway.http.post("/v1/models/endpoint", json={**body, "name": "b"}), 422)
+    assert [model["id"] for model in created["registered"]] == ["m1"]
+    assert wrong["errors"][0]["loc"][-1] == "models"
+    (sent,) = asked
+    assert sent["names"] == ["x"]
+    assert "models" not in sent["model"]
+    assert Cipher(FERNET.encode()).decrypt(sent["model"]["api_key"]) == "very-secret"
+    assert "very-secret" not in json.dumps(asked)
+
+
+async def test_local_servers_are_looked_for_by_the_orchestrator(gateway: RunningGateway) -> None:
+    server = {"server": "Ollama", "base_url": "http://127.0.0.1:11434/v1", "models": ["a"], "registered": ["a"]}
+    async with gateway.owner("orchestrator.models.discover", lambda body: {"items": [server]}):
+        found = good(await gateway.http.post("/v1/models/discover"))
+    assert found == {"items": [{**server, "needs_key": False}], "next": None}
+
+
+async def test_the_deployments_token_goes_to_the_router_alone(stores: Settings) -> None:
+    router = "http://127.0.0.1:9/v1"
+    body = {"name": "a", "source": "huggingface", "model": "org/name"}
+    async with (
+        RunningGateway(stores, hf_token=SecretStr("hf_deployment"), hf_router_url=router) as gateway,
+        gateway.owner("orchestrator.models.create", lambda body: PUBLIC_MODEL) as asked,
+    ):
+        good(await gateway.http.post("/v1/models", json=body), 201)
+        good(await gateway.http.post("/v1/models", json={**body, "api_key": "hf_callers"}), 201)
+        good(await gateway.http.post("/v1/models", json={**body, "api_key_env": "HF_TOKEN"}), 201)
+        good(await gateway.http.post("/v1/models", json={**body, "base_url": "http://b/v1"}), 201)
+        problem(await gateway.http.post("/v1/models", json={**body, "source": "running"}), 422)
+        problem(await gateway.http.post("/v1/models", json={**body, "model": None}), 422)
+    sent = [one["model"] for one in asked]
+    decrypt = Cipher(FERNET.encode()).decrypt
+    assert [one["base_url"] for one in sent] == [router, router, router, "http://b/v1"]
+    assert [one["api_key"] and decrypt(one["api_key"]) for one in sent] == ["hf_deployment", "hf_callers", None, None]
+    assert [one.get("deployment_key") for one in sent] == [True, None, None, None]
+    assert "hf_" not in json.dumps(asked)

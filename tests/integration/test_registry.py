@@ -233,3 +233,12 @@ async def test_two_orchestrators_that_read_the_file_at_once_make_one_model_of_ea
     file.path.write_text("models:\n" + entry("one") + entry("two"))
     await asyncio.gather(platform.look(file.path), other.look(file.path))
     assert await database["models"].count_documents({}) == 2
+
+
+async def test_the_deployments_token_stays_with_the_router(models: Models) -> None:
+    model_id = await add(models, deployment_key=True, api_key="ciphertext")
+    with pytest.raises(Invalid, match="the deployment's own token goes to the router alone"):
+        await models.update(model_id, {"base_url": "http://127.0.0.1:2/v1"})
+    await models.update(model_id, {"base_url": "http://127.0.0.1:2/v1", "api_key": None})
+    moved = await models.update(model_id, {"base_url": "http://127.0.0.1:3/v1"})
+    assert (moved["base_url"], moved["deployment_key"]) == ("http://127.0.0.1:3/v1", False)

@@ -27,16 +27,15 @@ export function showErrors(form, place, problem, fieldOf = ([name]) => name) {
   for (const { loc, msg } of problem.errors ?? []) {
     const name = fieldOf(loc);
     const told = form.querySelector(`[data-error="${CSS.escape(name ?? "")}"]`);
-    if (!told || told.parentElement.closest("[hidden]")) {
+    if (!told) {
       rest.push(msg);
       continue;
     }
     told.textContent = told.textContent ? `${told.textContent}; ${msg}` : msg;
     told.hidden = false;
-    const named = form.elements[name];
-    const input = named instanceof RadioNodeList ? named[0] : named;
-    input?.setAttribute("aria-invalid", "true");
-    if (input && (!first || input.compareDocumentPosition(first) & Node.DOCUMENT_POSITION_FOLLOWING)) first = input;
+    const input = form.elements[name];
+    input.setAttribute("aria-invalid", "true");
+    first ??= input;
   }
   if (rest.length || !first) {
     const notice = document.createElement("p");

@@ -385,3 +385,40 @@ def test_parked_messages_are_listed_sent_on_and_thrown_away() -> None:
     assert run(gateway, "parked", "discard", "7").stdout == "discarded 7\n"
     refused = run(Gateway().on("POST /parked/8/replay", problem(409, "nothing waits for it")), "parked", "replay", "8")
     assert (refused.exit_code, refused.stderr) == (3, "error: nothing waits for it\n")
+
+
+def test_the_models_of_an_endpoint_are_added_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "very-secret")
+    answer = {"registered": [model()], "present": [model(id="m2", name="\x1b[2Jbeta")]}
+    gateway = Gateway().on("POST /models/endpoint", answer)
+    arguments = ("model", "add-all", "http://a/v1", "--model", "x", "--model", "y", "--api-key-env", "MY_KEY")
+    result = run(gateway, *arguments)
+    assert gateway.body("POST /models/endpoint") == {
+        "base_url": "http://a/v1",
+        "models": ["x", "y"],
+        "api_key": "very-secret",
+    }
+    assert result.stdout.splitlines()[0] == "alpha is m1: running"
+    assert "\x1b" not in result.stdout
+    assert result.stdout.splitlines()[1].endswith("beta is m2: it was there already")
+
+
+def test_local_servers_are_shown_with_the_command_that_adds_their_models() -> None:
+    servers = [
+        {"server": "Ollama", "base_url": "http://127.0.0.1:11434/v1", "models": ["a", "b"], "registered": ["a"]},
+        {"server": "vLLM", "base_url": "http://127.0.0.1:8000/v1", "needs_key": True},
+        {"server": "SGLang", "base_url": "http://127.0.0.1:30000/v1", "models": ["c"], "registered": ["c"]},
+    ]
+    gateway = Gateway().on("POST /models/discover", page(*servers))
+    gateway.on("POST /models/endpoint", {"registered": [model(name="b")], "present": [model(name="a")]})
+    lines = run(gateway, "model", "discover").stdout
+    assert "assay model add-all http://127.0.0.1:11434/v1" in lines
+    assert "assay model add-all http://127.0.0.1:8000/v1 --api-key-env VAR" in lines
+    assert not gateway.sent("POST /models/endpoint")
+    added = run(gateway, "model", "discover", "--add", "--json")
+    assert [one["registered"][0]["name"] for one in json.loads(added.stdout)["added"]] == ["b"]
+    assert [json.loads(one.content)["base_url"] for one in gateway.sent("POST /models/endpoint")] == [
+        "http://127.0.0.1:11434/v1"
+    ]
+    nothing = run(Gateway().on("POST /models/discover", page()), "model", "discover")
+    assert nothing.stdout.startswith("No server answers at the usual ports")
