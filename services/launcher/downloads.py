@@ -64,7 +64,7 @@ class Downloads:
             raise CheckpointError(f"checkpoint: there is nothing under s3://{bucket}/{prefix}/")
         if len(listed) > MAX_FILES:
             raise CheckpointError(f"checkpoint: s3://{bucket}/{prefix}/ has more than {MAX_FILES:,} files")
-        names = {one.key: _inside(one.key.removeprefix(f"{prefix}/")) for one in listed}
+        names = {one.key: inside(one.key.removeprefix(f"{prefix}/")) for one in listed}
         listing = json.dumps([[one.key, one.size, one.etag] for one in listed])
         total = sum(one.size for one in listed)
         if await asyncio.to_thread(_is_there, folder, listing):
@@ -95,7 +95,7 @@ class Downloads:
             raise CheckpointError(f"checkpoint: {one.key} has {size:,} bytes, and its listing says {one.size:,}")
 
 
-def _inside(name: str) -> PurePosixPath:
+def inside(name: str) -> PurePosixPath:
     """A relative path that stays below where it is put: keys are what somebody wrote."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name or str(path) != name or name == _LISTING:

@@ -14,7 +14,9 @@ from services.launcher.presence import Presence
 
 KEEPER = Path(__file__).with_name("keeper.py")
 GRACE_S = 10.0
-"""Between SIGTERM and SIGKILL. A service has 20 s to stop."""
+"""Between SIGTERM and SIGKILL."""
+MARGIN_S = 4.0
+"""For the keeper, after the grace; the two together are less than the launcher itself has."""
 CHUNK = 64 * 1024
 READ_PAUSE_S = 0.02
 """Between two reads of what an engine prints: one that floods waits, instead of keeping the launcher busy."""
@@ -51,7 +53,13 @@ class LocalProcess:
     async def stop(self) -> None:
         if self._keeper.stdin:
             self._keeper.stdin.close()
-        await self.ended()
+        try:
+            async with asyncio.timeout(GRACE_S + MARGIN_S):
+                await self.ended()
+        except TimeoutError:
+            # The keeper hangs; without it what it has under it is found as after its death.
+            self._keeper.kill()
+            await self.ended()
 
     async def _follow(self) -> Ended:
         reading = asyncio.create_task(self._read())

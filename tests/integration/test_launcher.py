@@ -261,6 +261,19 @@ async def test_what_a_killed_keeper_leaves_is_ended_and_the_engine_started_again
     assert before.isdisjoint(desk.processes())
 
 
+async def test_a_keeper_that_hangs_holds_up_nothing(
+    desk: Desk, launcher: FastStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "GRACE_S", 0.1)
+    monkeypatch.setattr(local, "MARGIN_S", 0.1)
+    await desk.order("m24", "forks")
+    await desk.until("m24", ModelStatus.RUNNING)
+    os.kill(desk.keeper("m24"), signal.SIGSTOP)
+    await desk.order("m24", until_s=-1)
+    await desk.until("m24", ModelStatus.STOPPED)
+    assert desk.processes() == []
+
+
 @pytest.mark.parametrize("behaviour", ["deaf", "forks"])
 async def test_what_does_not_end_is_killed(
     desk: Desk, launcher: FastStream, monkeypatch: pytest.MonkeyPatch, behaviour: str
