@@ -15,6 +15,7 @@ from typing import Any, Self
 import httpx
 
 import assay
+from assay.calls import EngineOptions
 from assay.errors import Conflict
 from deploy.embedded import probes
 from deploy.embedded.stack import Stack
@@ -23,6 +24,37 @@ from shared.contracts import ACTIVE
 
 ROOT = Path(__file__).parent.parent
 WORD_PROBLEMS = ROOT / "environments" / "word-problems"
+
+
+_ON_THE_PORT = ["--host", "{host}", "--port", "{port}", "--models", "{served_name}=0.8"]
+_SAMPLE = [sys.executable, "-m", "assay.sample_endpoint", *_ON_THE_PORT]
+ENGINES: dict[str, dict[str, Any]] = {
+    "sample": {"title": "The sample endpoint", "command": _SAMPLE},
+    "broken": {
+        "title": "Cannot load anything",
+        "command": [sys.executable, "-c", "raise SystemExit('no weights')", "{port}"],
+    },
+    "mute": {
+        "title": "Never answers",
+        "command": [
+            sys.executable,
+            "-c",
+            "import time; print('hm', flush=True); time.sleep(600)",
+            "{port}",
+            "{served_name}",
+        ],
+    },
+}
+"""Templates of engines that every stack has. A checkpoint is any folder: nothing of it is read."""
+
+
+def write_engines(path: Path) -> Path:
+    common = {"takes": ["folder"], "requires": {"program": sys.executable, "get": "install Python"}}
+    environment = {"PYTHONPATH": str(ROOT)}
+    path.write_text(
+        json.dumps({name: {**common, "environment": environment, **engine} for name, engine in ENGINES.items()})
+    )
+    return path
 
 
 class EndpointProcess:
@@ -80,9 +112,11 @@ class RunningStack:
         self.faults.mkdir(parents=True, exist_ok=True)
         self._endpoint_arguments = endpoint
         self.environment = environment
-        self.embedded = Stack(
-            data, port=0, predictors=predictors, environment={"ASSAY_FAULTS": str(self.faults), **environment}
-        )
+        own = {
+            "ASSAY_FAULTS": str(self.faults),
+            "ASSAY_ENGINES_FILE": str(write_engines(data / "engines.yaml")),
+        }
+        self.embedded = Stack(data, port=0, predictors=predictors, environment={**own, **environment})
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
@@ -140,6 +174,13 @@ class RunningStack:
 
     def add_model(self, name: str, *, model: str | None = None, **settings: Any) -> Model:
         return self.client.models.add(name, base_url=self.endpoint.base_url, model=model or name, **settings)
+
+    def add_sample_engine(self, name: str, engine: str = "sample", **settings: Any) -> Model:
+        """A model whose engine is one of `ENGINES`."""
+        checkpoint = self.data / "checkpoint"
+        checkpoint.mkdir(exist_ok=True)
+        options: EngineOptions = {"name": engine, "checkpoint": str(checkpoint), **settings}  # type: ignore[typeddict-item]
+        return self.client.models.add(name, engine=options)
 
     def remove_model(self, model_id: str) -> None:
         """With what still runs on it, which may end by itself meanwhile."""

@@ -21,4 +21,4 @@ router = APIRouter(prefix="/engines", tags=["models"], responses=problems(401, 4
 async def list_engines(parts: PartsOf) -> Page[EngineTemplate]:
     """The engines that a model's `engine.name` may name; `missing` says what has to be installed where one cannot be used."""
     answer = await parts.command("launcher", "engines", {})
-    return Page(items=[EngineTemplate.model_validate(row) for row in answer["items"]])
+    return Page(items=[EngineTemplate.model_validate(row) for row in answer["engines"]])

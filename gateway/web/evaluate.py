@@ -19,7 +19,7 @@ from gateway.quotas import used_up
 from gateway.web import estimate, evaluation_form
 from gateway.web.environment import frame
 from gateway.web.evaluation_form import Given
-from gateway.web.model_fields import BLANK, LIMITS, SOURCES
+from gateway.web.model_fields import BLANK, SHOWN
 from gateway.web.render import page
 from shared.api import Model
 from shared.contracts import ModelSource, ModelStatus
@@ -37,7 +37,7 @@ TABS = {
 MOST_MODELS = 1000
 """Shown at once: as many as one request may name."""
 
-_ESTIMATED_FROM = {"id", "name", "status", "max_concurrency", "requests_per_minute", "pacing", "price"}
+_ESTIMATED_FROM = {"id", "name", "status", "engine", "max_concurrency", "requests_per_minute", "pacing", "price"}
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -72,7 +72,7 @@ async def show(
     values = await frame(parts, reference)
     found = await list_models(parts, None, None, MOST_MODELS, None)
     older = set(given.models) - {model.id for model in found.items}
-    chosen = parts.database["models"].find({"_id": {"$in": sorted(older)}})
+    chosen = parts.database["models"].find({"_id": {"$in": sorted(older)}, "withdrawn_at": None})
     models = [*found.items, *[model_view(row) async for row in chosen]]
     models.sort(key=lambda model: model.status is not ModelStatus.RUNNING)
     ids = {model.id for model in models}
@@ -91,8 +91,7 @@ async def show(
         known=[model.model_dump(mode="json", include=_ESTIMATED_FROM) for model in models],
         gone=[model_id for model_id in given.models if model_id not in ids],
         blank=BLANK,
-        sources=SOURCES,
-        limits=LIMITS,
+        **SHOWN,
         edited=None,
         given=given,
         phase=phase,
@@ -111,9 +110,12 @@ async def show(
 
 
 def tabs_of(model: Model) -> list[ModelSource]:
-    """The tabs that a model is in: its source's, and Running while it is live, whatever its source."""
-    live = model.status is ModelStatus.RUNNING and model.source is not ModelSource.RUNNING
-    return [model.source, ModelSource.RUNNING] if live else [model.source]
+    """The tabs that a model is in: its source's, Platform where it is published, and Running while it is live."""
+    also = {
+        ModelSource.PLATFORM: model.published_at is not None,
+        ModelSource.RUNNING: model.status is ModelStatus.RUNNING,
+    }
+    return [model.source, *(tab for tab, is_in in also.items() if is_in and tab is not model.source)]
 
 
 def first_tab(asked: str | None, models: list[Model], chosen: list[str]) -> ModelSource:

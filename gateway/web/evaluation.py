@@ -1,5 +1,6 @@
 """`/evaluations/{id or number}`: one evaluation. Its log while it runs, its score breakdown once there is one, and what can be done."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -14,11 +15,14 @@ from gateway.parts import Parts, PartsOf
 from gateway.web import scores
 from gateway.web.loglines import TEXT, last_lines
 from gateway.web.render import page
-from shared.api import Evaluation
+from shared.api import Evaluation, Model
 from shared.contracts import ACTIVE, ModelStatus, Status
 from shared.views import evaluation_view, model_view
 
 router = APIRouter(include_in_schema=False)
+
+AWAY = (ModelStatus.UNREACHABLE, ModelStatus.STARTING, ModelStatus.STOPPED, ModelStatus.FAILED)
+"""Statuses of a model that is not called."""
 
 Tab = tuple[str, str, str, int | None]
 """A tab's key, address, title, and how many of what it shows there are."""
@@ -35,9 +39,6 @@ async def frame(parts: Parts, reference: str) -> dict[str, Any]:
     model = model_view(found) if found else None
     judge = await parts.database["models"].find_one({"_id": evaluation.judge}) if evaluation.judge else None
     active = evaluation.status in ACTIVE
-    away = [
-        one for one in (model, model_view(judge) if judge else None) if one and one.status == ModelStatus.UNREACHABLE
-    ]
     return {
         "evaluation": evaluation,
         "model": model,
@@ -46,11 +47,18 @@ async def frame(parts: Parts, reference: str) -> dict[str, Any]:
         "active": active,
         "has_scores": has_scores(evaluation),
         "judge": judge,
-        "waits": away[0] if active and away else None,
+        "waits": waits_for(evaluation, [one for one in (model, model_view(judge) if judge else None) if one]),
         "submission": next((file for file in evaluation.files if file.name == "submission.zip"), None),
         "may_redrive": evaluation.status == Status.COMPLETED and evaluation.progress.infra_error > 0,
         "again": again(evaluation),
     }
+
+
+def waits_for(evaluation: Evaluation, needed: Sequence[Model]) -> Model | None:
+    """Which of its models it cannot call now, since that is unreachable, or its engine is not up."""
+    if evaluation.status not in (Status.QUEUED, Status.RUNNING):
+        return None  # nothing is called any more
+    return next((model for model in needed if model.status in AWAY), None)
 
 
 def tabs(evaluation: Evaluation) -> list[Tab]:

@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.api.environments import Search, Tags, list_environments, register
+from gateway.api.environments import Search, Tags, latest_versions, list_environments, register
 from gateway.auth import ADMIN
 from gateway.boards import find_best, leaderboard_of
 from gateway.imports import FORM_FIELDS, options_from_form
 from gateway.paging import Cursor
 from gateway.parts import Parts, PartsOf
 from gateway.uploads import receive
-from gateway.web import bundles, tags
+from gateway.web import bundles
 from gateway.web.environment import address_of
 from gateway.web.figures import is_rate, shown
 from gateway.web.render import page
+from gateway.web.tags import Facet, facets
 from shared.api import Environment
 from shared.contracts import ACTIVE
 from shared.errors import Problem
@@ -99,10 +101,10 @@ async def _hub(
         cards=await cards(parts.database, found.items),
         q=q,
         chosen=chosen,
-        tags=await tags.facets(parts.database, q, chosen),
-        tag_address=lambda tag: tags.address_of("", [tag]),
+        tags=await hub_facets(parts.database, q, chosen),
+        tag_address=lambda tag: hub_address("", [tag]),
         is_first=cursor is None,
-        next=tags.address_of(q, chosen, found.next) if found.next else None,
+        next=hub_address(q, chosen, found.next) if found.next else None,
         problem=problem,
         wrong=[bundles.place(error) for error in problem.errors] if problem else [],
         formats=FORMATS,
@@ -110,6 +112,17 @@ async def _hub(
         max_upload_mb=parts.settings.max_upload_mb,
         max_upload_bytes=parts.settings.max_upload_bytes,
     )
+
+
+def hub_address(q: str, tags: Sequence[str], cursor: str | None = None) -> str:
+    """The hub with what is searched for; without anything the hub itself."""
+    query = urlencode({"q": q or [], "tag": tags, "cursor": cursor or []}, doseq=True)
+    return f"/?{query}" if query else "/"
+
+
+async def hub_facets(database: Database, q: str, tags: Sequence[str]) -> list[Facet]:
+    found = latest_versions(q or None, [*tags])
+    return await facets(database, "environments", found, tags, lambda chosen: hub_address(q, chosen))
 
 
 async def cards(database: Database, environments: Sequence[Environment]) -> list[Card]:

@@ -22,7 +22,7 @@ from gateway.parts import PartsOf
 from gateway.problems import from_exception
 from gateway.web.render import page, seconds
 from shared.api import Evaluation, Model, Page, Parked
-from shared.contracts import ACTIVE, Status
+from shared.contracts import ACTIVE, ModelStatus, Status
 from shared.errors import Problem
 from shared.storage.objects import ObjectStoreError
 
@@ -89,6 +89,8 @@ async def show_operations(request: Request, parts: PartsOf) -> Response:
         models=Read(busy_first(models.value.items) if models.value else None, models.problem),
         model_rows=MODEL_ROWS,
         in_flight=in_flight(models.value.items) if models.value else None,
+        engines=engines_up(models.value.items) if models.value else [],
+        engines_at_once=parts.settings.engines_at_once,
         states=states,
         parked=parked,
         sees_parked=sees_parked,
@@ -145,6 +147,12 @@ def busy_first(models: Sequence[Model]) -> list[Model]:
 def in_flight(models: Sequence[Model]) -> float:
     """Calls in flight over all of them."""
     return sum(model.pacing.in_flight for model in models if model.pacing)
+
+
+def engines_up(models: Sequence[Model]) -> list[Model]:
+    """Those whose engine runs or starts, by name."""
+    up = [model for model in models if model.engine and model.status not in (ModelStatus.STOPPED, ModelStatus.FAILED)]
+    return sorted(up, key=lambda model: (model.name, model.id))
 
 
 def cursor_before(entries: Sequence[Entry], since: datetime, last: int) -> str | None:

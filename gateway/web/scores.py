@@ -164,6 +164,10 @@ def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             meaning = "by the scoring program" if by_program(metrics) else own_meaning(limits.get(name))
             if name in metrics.get("corpus", ()):
                 meaning = "over all answers together"
+            if name.startswith("pass@"):
+                meaning = (
+                    f"at least one of {name.removeprefix('pass@')} samples of an item is right, on average over items"
+                )
             found.append((name.replace("_", " "), texts.plain(value), meaning))
     return found
 

@@ -1,10 +1,9 @@
-"""The hub's tags: how many of the environments that are found have each, and where choosing one or letting it go leads."""
+"""Tags to choose from: how many of what is found have each, and where choosing one or letting it go leads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from typing import Any
 
-from gateway.api.environments import latest_versions
 from shared.storage.mongo import Database
 
 MOST = 24
@@ -13,7 +12,7 @@ MOST = 24
 
 @dataclass(frozen=True)
 class Facet:
-    """`count` is how many of the environments that are found have the tag; `address` chooses it, or lets it go."""
+    """`count` is how many of what is found have the tag; `address` chooses it, or lets it go."""
 
     tag: str
     count: int
@@ -21,18 +20,18 @@ class Facet:
     address: str
 
 
-def address_of(q: str, tags: Sequence[str], cursor: str | None = None) -> str:
-    """The hub with what is searched for; without anything the hub itself."""
-    asked = {"q": q or [], "tag": tags, "cursor": cursor or []}
-    query = urlencode(asked, doseq=True)
-    return f"/?{query}" if query else "/"
-
-
-async def facets(database: Database, q: str, tags: Sequence[str]) -> list[Facet]:
-    """The chosen ones first, then the commonest."""
-    counted = database["environments"].aggregate(
+async def facets(
+    database: Database,
+    collection: str,
+    found: Sequence[Mapping[str, Any]],
+    tags: Sequence[str],
+    address: Callable[[Sequence[str]], str],
+) -> list[Facet]:
+    """The chosen `tags` first, then the commonest. `found` are the pipeline's stages to what is found, with the chosen ones; `address` is that
+    of a page with these tags chosen."""
+    counted = database[collection].aggregate(
         [
-            *latest_versions(q or None, [*tags]),
+            *found,
             {"$project": {"tags": {"$setUnion": ["$tags", []]}}},
             {"$unwind": "$tags"},
             {"$group": {"_id": "$tags", "count": {"$sum": 1}}},
@@ -41,8 +40,6 @@ async def facets(database: Database, q: str, tags: Sequence[str]) -> list[Facet]
         ]
     )
     counts = {row["_id"]: row["count"] async for row in counted}
-    chosen = [
-        Facet(tag, counts.pop(tag, 0), True, address_of(q, [other for other in tags if other != tag])) for tag in tags
-    ]
-    others = [Facet(tag, count, False, address_of(q, [*tags, tag])) for tag, count in counts.items()]
+    chosen = [Facet(tag, counts.pop(tag, 0), True, address([other for other in tags if other != tag])) for tag in tags]
+    others = [Facet(tag, count, False, address([*tags, tag])) for tag, count in counts.items()]
     return [*chosen, *others[:MOST]]

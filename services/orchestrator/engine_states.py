@@ -38,7 +38,12 @@ class Known:
         return self.order is None or self.state.request >= self.order.request
 
     def wanted(self, at: float) -> bool:
-        return self.order is not None and self.order.until > at
+        """Whether a launcher is to start it: one that was idle and has made room for others is not, until it is asked for again."""
+        if self.order is None or self.order.until <= at:
+            return False
+        state, asked_at = self.state, self.order.until - self.order.settings.idle_stop_s
+        stopped = state is not None and state.status is ModelStatus.STOPPED and state.request >= self.order.request
+        return not (stopped and state is not None and state.since > asked_at)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ With `total` = all samples and `called` = `total` - `infra_error`:
 - `accuracy` = correct / called; `answer_rate` = non-empty outputs / called; `coverage` = called / total; `exact_match` = extracted
   prediction equals extracted target as text, trimmed / called; `scores` = mean of each per-item score over called, where what has
   no score (a model error, an empty answer) counts 0; `overall_score` = the main metric. Beside them stand scores over all answers
-  together, such as corpus BLEU, which are made of the sums of the called results' `statistics` and have neither bounds nor interval; `corpus` lists
-  them.
+  together, which have neither bounds nor interval: such as corpus BLEU, made of the sums of the called results' `statistics`, and pass@k;
+  `corpus` lists them.
 - `bounds`, where coverage is under 1: `[worst, best]` of each rate over `total`, were every `infra_error` wrong or right. A score
   outside 0..1 has no such bounds: null.
 - `accuracy_stderr`: the standard error clustered by item (Miller 2024, 'Adding Error Bars to Evals', arXiv:2411.00640, sections
@@ -46,6 +46,7 @@ from math import fsum, isfinite, sqrt
 from statistics import NormalDist
 from typing import Any
 
+from services.scorer.passes import Passes
 from services.scorer.tokens import Tokens
 
 Z95 = NormalDist().inv_cdf(0.975)
@@ -60,13 +61,22 @@ Interval = list[float] | None
 class Metrics:
     """Accumulates results and gives the metrics. Memory: a handful of numbers, and 8 bytes a result for each measured column.
 
-    `price` and `judge_price` are `input` and `output` in US dollars per million tokens.
+    `price` and `judge_price` are `input` and `output` in US dollars per million tokens; with `passes` there is pass@k among the scores.
     """
 
-    def __init__(self, total: int, *, price: Price = None, judged: bool = False, judge_price: Price = None) -> None:
+    def __init__(
+        self,
+        total: int,
+        *,
+        price: Price = None,
+        judged: bool = False,
+        judge_price: Price = None,
+        passes: Passes | None = None,
+    ) -> None:
         self._total = total
         self._price, self._judge_price = price, judge_price
         self._judge = _Judge() if judged else None
+        self._passes = passes
         self._outcomes = {"scored": 0, "no_answer": 0, "model_error": 0, "infra_error": 0}
         self._clusters = _Clusters()
         self._scores: dict[str, array[float]] = {}
@@ -103,6 +113,8 @@ class Metrics:
             if (value := result.get(name)) is not None:
                 column.append(value)
         self._clusters.add(result["index"])
+        if self._passes:
+            self._passes.add(result["index"], correct=outcome == "scored" and bool(result["correct"]))
         self._claims = self._claims and result["correct"] is not None
         if statistics := result.get("statistics"):
             sums = self.statistics or [0] * len(statistics)
@@ -149,7 +161,7 @@ class Metrics:
         called = self._total - infra
         rates = {name: _rate(count, called) for name, count in counts.items()}
         scores = {name: _rate(fsum(self._scores[name]), called) for name in sorted(self._scores)}
-        over_all = dict(corpus or {})
+        over_all: dict[str, float | None] = {**(corpus or {}), **(self._passes.finish() if self._passes else {})}
         main = rates | scores | over_all
         if main_metric not in main:
             if self._outcomes["scored"]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pydantic import TypeAdapter
 
 from services.scorer.metrics import Metrics
+from services.scorer.passes import Passes
 from services.scorer.programs.run import Programs
 from services.scorer.programs.scores import ProgramFailed
 from services.scorer.programs.turns import Turns
@@ -15,7 +16,7 @@ from services.scorer.workers import Workers
 from shared import subjects
 from shared.contracts import Step
 from shared.faults import kill_point
-from shared.scoring import ProgramScoring, Scoring
+from shared.scoring import CodeScoring, ProgramScoring, Scoring
 from shared.service import Service
 from shared.storage.mongo import Database, Document
 
@@ -93,12 +94,13 @@ class Rounds:
         )
 
     async def _metrics(self, evaluation: Document, scoring: Scoring) -> Document:
-        judge = evaluation.get("judge_settings") or {}
+        judge, samples = evaluation.get("judge_settings") or {}, evaluation["samples_per_item"]
         metrics = Metrics(
             evaluation["progress"]["total"],
             price=evaluation["model_settings"].get("price"),
             judged=evaluation.get("judge") is not None,
             judge_price=judge.get("price"),
+            passes=Passes(samples) if samples > 1 and isinstance(scoring.for_items, CodeScoring) else None,
         )
         texts = {"output": 0, "error": 0, "judge.output": 0, "judge.error": 0}
         async for batch in self._results(evaluation, texts, READ_BATCH):

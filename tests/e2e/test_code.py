@@ -63,6 +63,15 @@ def test_an_answer_is_correct_where_its_tests_pass_and_the_others_say_why(
     assert (completed.metrics["accuracy"], completed.metrics["scores"]) == (0.25, {"passed": 0.25})
 
 
+def test_several_samples_have_pass_at_k(running: RunningStack, completed: Evaluation) -> None:
+    with Parrot() as endpoint:
+        model = running.client.models.add("parrot-twice", base_url=endpoint.base_url, model="parrot")
+        (again,) = running.wait(running.evaluate(completed.environment, [model], samples_per_item=2, limit=2))
+    assert again.metrics is not None
+    assert again.metrics["scores"] == {"passed": 0.5, "pass@1": 0.5, "pass@2": 0.5}
+    assert again.metrics["corpus"] == ["pass@1", "pass@2"]
+
+
 def test_the_reason_stands_in_the_files_and_on_the_page(running: RunningStack, completed: Evaluation) -> None:
     reason = "AssertionError, line 3 of the tests: assert candidate([1, 2]) == 3"
     items = {item["item_id"]: item for item in json.loads(running.file(completed, "detailed_results.json"))["items"]}

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from gateway.boards import find_best
 from gateway.lookups import find_environment
-from gateway.web.tags import facets
+from gateway.web.hub import hub_facets
 from shared.errors import Conflict, Invalid
 from shared.imports import FORMATS
 from shared.manifest import json_schema
@@ -93,7 +93,7 @@ async def test_tags_all_must_match_exactly_and_in_the_latest_version(gateway: Ru
     problem(await gateway.http.get("/v1/environments", params={"tag": ["x"] * 21}), 422)
     problem(await gateway.http.get("/v1/environments", params={"tag": "x" * 201}), 422)
 
-    shown = await facets(gateway.database, "", [])
+    shown = await hub_facets(gateway.database, "", [])
     assert [(facet.tag, facet.count, facet.chosen) for facet in shown] == [
         ("text", 2, False),
         ("a&b", 1, False),
@@ -101,7 +101,7 @@ async def test_tags_all_must_match_exactly_and_in_the_latest_version(gateway: Ru
         ("math2", 1, False),
     ]
     assert shown[1].address == "/?tag=a%26b"
-    chosen = await facets(gateway.database, "su", ["text", "none"])
+    chosen = await hub_facets(gateway.database, "su", ["text", "none"])
     assert [(facet.tag, facet.count, facet.address) for facet in chosen] == [
         ("text", 0, "/?q=su&tag=none"),
         ("none", 0, "/?q=su&tag=text"),

@@ -205,7 +205,7 @@ async def test_what_an_engine_writes_is_read_from_the_broker(gateway: RunningGat
 
 async def test_engines_are_what_a_launcher_offers(gateway: RunningGateway) -> None:
     template = {"name": "vllm", "title": "vLLM", "takes": ["folder"], "missing": "vllm is not installed"}
-    async with gateway.owner("launcher.engines", lambda body: {"items": [template]}):
+    async with gateway.owner("launcher.engines", lambda body: {"engines": [template]}):
         assert good(await gateway.http.get("/v1/engines"))["items"] == [template]
 
 

@@ -41,7 +41,7 @@ def box(page: Page, model: Model) -> Locator:
 
 
 def tab(page: Page, name: str) -> None:
-    page.locator(".sources label", has_text=name).click()
+    page.locator("#evaluate .sources label", has_text=name).click()
 
 
 def test_choose_across_tabs_and_run_several(visit: Visit, stack: RunningStack, models: list[Model]) -> None:
@@ -195,7 +195,7 @@ def test_a_model_is_added_on_the_way(visit: Visit, stack: RunningStack, models: 
     expect(page.get_by_text("--source platform")).to_be_visible(visible=others == 0)
     page.locator("[data-add='']").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_label("Listed under")).to_have_value("platform")
+    expect(dialog.get_by_role("radio", name="Platform")).to_be_checked()
     assert visitor.violations() == []
     dialog.get_by_label("Name", exact=True).fill("evaluate-added")
     dialog.get_by_label("Address").fill("ftp://nowhere")

@@ -133,4 +133,5 @@ def test_they_are_accessible(visit: Visit, stack: RunningStack, model: Model, wi
         assert not visitor.overflows()
     page.get_by_role("button", name="Edit").click()
     assert visitor.violations() == []
+    visitor.go("/models")  # a page of a model that is deleted would ask for it once more
     stack.client.models.delete(away.id)

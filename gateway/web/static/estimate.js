@@ -120,9 +120,21 @@ function timeOf(basis, models, { phase, each }) {
     if (rated) said.push(`Time: ${count(model.requests_per_minute)} calls a minute${which}.`);
     else said.push(`Time: ${duration(latency)} a call${from}, ${count(atOnce)} at once${which}.`);
   }
-  const away = models.filter(({ status }) => status !== "running").map(({ name }) => name);
-  if (away.length) said.push(`It waits until ${names(away)} ${away.length === 1 ? "is" : "are"} running.`);
+  const notUp = models.filter(({ status }) => status !== "running");
+  const startable = notUp.filter(({ engine }) => engine);
+  const away = notUp.filter(({ engine }) => !engine);
+  if (startable.length) said.push(startsFirst(startable));
+  if (away.length) said.push(`It waits until ${names(away.map(({ name }) => name))} ${away.length === 1 ? "is" : "are"} running.`);
   return { seconds: unknown.length || !slowest ? null : slowest.seconds, said };
+}
+
+/** What comes before the first call of models whose engines are not up. */
+function startsFirst(models) {
+  const all = names(models.map(({ name }) => name));
+  const starting = models.every(({ status }) => status === "starting");
+  const again = models.some(({ status }) => status === "failed") ? " again" : "";
+  if (starting) return `The engine of ${all} is starting; the evaluation waits for it.`;
+  return models.length === 1 ? `The engine of ${all} is started${again} first.` : `The engines of ${all} are started${again} first.`;
 }
 
 function names(all) {

@@ -6,9 +6,11 @@ import { clearErrors, showErrors, valueOf } from "./form.js";
 import { clip, count, dollars, seconds, visible } from "./format.js";
 import { modelForm } from "./model_form.js";
 import { keepLive, showModel } from "./model_live.js";
+import { serverFinder } from "./model_servers.js";
 
 const REFRESH_MS = 15_000;
 const SEARCHED_FROM = 9;
+const SEARCHED = ["name", "served", "tags"];
 
 const form = byId("evaluate");
 const list = byId("models");
@@ -29,8 +31,11 @@ function judge() {
 const cards = () => new Map([...list.children].map((card) => [card.dataset.model, card]));
 const source = () => form.elements.source.value;
 
-/** Where a model is shown: under its source, and under Running while it is live. As `tabs_of` in gateway/web/evaluate.py. */
-const tabsOf = ({ source: own, status }) => (status === "running" && own !== "running" ? [own, "running"] : [own]);
+/** Where a model is shown. As `tabs_of` in gateway/web/evaluate.py. */
+function tabsOf({ source: own, status, published_at: published }) {
+  const also = { platform: published !== null, running: status === "running" };
+  return [own, ...Object.keys(also).filter((tab) => also[tab] && tab !== own)];
+}
 
 /** A model that has used up its evaluations in the phase cannot be chosen. */
 function markUsedUp() {
@@ -114,17 +119,13 @@ function search() {
   const wanted = byId("search").value.trim().toLowerCase();
   byId("search").hidden = models.size < SEARCHED_FROM;
   for (const card of list.children) {
-    const { name, model } = cardText(card);
-    card.hidden = !`${name}\n${model}`.toLowerCase().includes(wanted);
+    card.hidden = !SEARCHED.some((field) => textOf(card, field).toLowerCase().includes(wanted));
   }
   const shown = [...list.querySelectorAll(`[data-tabs~="${source()}"]`)];
   byId("none-found").hidden = shown.length === 0 || shown.some((card) => !card.hidden);
 }
 
-const cardText = (card) => ({
-  name: card.querySelector('[data-field="name"]').textContent,
-  model: card.querySelector('[data-field="model"]').textContent,
-});
+const textOf = (card, field) => card.querySelector(`[data-field="${field}"]`).textContent;
 
 function show(card, model) {
   models.set(model.id, model);
@@ -264,13 +265,12 @@ document.getElementById("clear")?.addEventListener("click", () => {
   form.elements.source[0].closest("fieldset").querySelector(":checked").focus();
 });
 if (document.getElementById("model-dialog")) {
-  const open = modelForm({
-    send: (body, key) => post("/models", body, { headers: { "Idempotency-Key": key } }),
-    done: added,
-  });
+  const open = modelForm({ done: (models) => models.toReversed().forEach(added) });
+  const find = serverFinder(({ base_url, models: serves }) => open({ source: "running", base_url, serves }));
   for (const button of document.querySelectorAll("[data-add]")) {
     button.addEventListener("click", () => open({ source: button.dataset.add || source() }));
   }
+  for (const button of document.querySelectorAll("[data-discover]")) button.addEventListener("click", find);
 }
 // A browser that comes back to this page fills the form in again, without telling.
 window.addEventListener("pageshow", changed);

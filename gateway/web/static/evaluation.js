@@ -2,6 +2,7 @@
 import { get, post } from "./api.js";
 import { copyWith } from "./copy.js";
 import { byId } from "./dom.js";
+import { atMostEvery } from "./every.js";
 import { exchange, PARTS } from "./exchange.js";
 import { follow } from "./feed.js";
 import { clear, showProblem } from "./notice.js";
@@ -10,8 +11,13 @@ import { say } from "./say.js";
 const TYPES = ["started", "scoring", "completed", "failed", "cancelled"].map((kind) => `assay.evaluation.${kind}`);
 const ENDS = { completed: "The evaluation has completed.", failed: "The evaluation has failed.", cancelled: "The evaluation was cancelled." };
 
+const CALLS = new Set(["queued", "running"]); // statuses in which models are called
+const AWAY = new Set(["unreachable", "starting", "stopped", "failed"]); // as in gateway/web/evaluation.py
+const WAITING_MS = 500;
+
 const root = byId("evaluation");
 let stop = null;
+const showWaiting = atMostEvery(WAITING_MS, () => exchange(["state"]));
 
 async function refresh() {
   await exchange(PARTS);
@@ -23,18 +29,17 @@ async function refresh() {
   } else watch();
 }
 
-/** Until it ends, hear of its steps and of whether its model can be reached. */
+/** Until it ends, hear of its steps and of whether its models can be called. */
 function watch() {
   if (stop || !("active" in root.dataset)) return;
   stop = follow(`/events/ws?type=${[...TYPES, "assay.model.status"].join(",")}`, {
     onEvent({ type, data }) {
-      // A model's status also tells of its limit; here it only matters whether the model can be reached.
-      const waits = "waits" in root.dataset;
-      const matters =
-        type === "assay.model.status"
-          ? [root.dataset.model, root.dataset.judge].includes(data.model) && (data.status === "unreachable") !== waits
-          : data.evaluation === root.dataset.id;
-      if (matters) refresh();
+      if (type !== "assay.model.status") {
+        if (data.evaluation === root.dataset.id) refresh();
+      } else if (CALLS.has(root.dataset.status) && [root.dataset.model, root.dataset.judge].includes(data.model)) {
+        // It also tells of the model's limit, which does not matter here.
+        if (AWAY.has(data.status) || "waits" in root.dataset) showWaiting();
+      }
     },
     onState(state) {
       if (state === "live" || state === "gone") check();

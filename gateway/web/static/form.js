@@ -27,15 +27,16 @@ export function showErrors(form, place, problem, fieldOf = ([name]) => name) {
   for (const { loc, msg } of problem.errors ?? []) {
     const name = fieldOf(loc);
     const told = form.querySelector(`[data-error="${CSS.escape(name ?? "")}"]`);
-    if (!told) {
+    if (!told || told.parentElement.closest("[hidden]")) {
       rest.push(msg);
       continue;
     }
     told.textContent = told.textContent ? `${told.textContent}; ${msg}` : msg;
     told.hidden = false;
-    const input = form.elements[name];
-    input.setAttribute("aria-invalid", "true");
-    first ??= input;
+    const named = form.elements[name];
+    const input = named instanceof RadioNodeList ? named[0] : named;
+    input?.setAttribute("aria-invalid", "true");
+    if (input && (!first || input.compareDocumentPosition(first) & Node.DOCUMENT_POSITION_FOLLOWING)) first = input;
   }
   if (rest.length || !first) {
     const notice = document.createElement("p");

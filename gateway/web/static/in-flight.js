@@ -1,4 +1,4 @@
-// The calls that are in flight to each model, against how many may be at once.
+// The calls that are in flight to each model, against how many may be at once, and the engines that are up.
 import { get } from "./api.js";
 import { byId, el, status, svg } from "./dom.js";
 import { clip, count, duration } from "./format.js";
@@ -11,6 +11,8 @@ export class InFlight {
   #shown = new Keyed(byId("models"), ({ id }) => id, makeRow);
   #limit;
   #rows;
+
+  #engines = new Keyed(byId("engines"), ({ id }) => id, makeEngine);
 
   /** `limit`: how many of the newest models are asked for; `rows`: how many of them are shown. */
   constructor(limit, rows) {
@@ -27,11 +29,28 @@ export class InFlight {
     byId("models-none").hidden = items.length > 0;
     const calls = items.reduce((sum, { pacing }) => sum + (pacing?.in_flight ?? 0), 0);
     setText(byId("in-flight"), count(calls));
+    const up = items.filter(({ engine, status: is }) => engine && is !== "stopped" && is !== "failed");
+    up.sort((one, other) => order(one.name, other.name) || order(one.id, other.id));
+    this.#engines.show(up);
+    setText(byId("engines-up"), count(up.length));
   }
 }
 
 const isBusy = ({ pacing }) => (pacing?.in_flight ?? 0) >= BUSY;
 const order = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+
+/** A model whose engine runs or starts. */
+function makeEngine({ id }) {
+  const name = el("bdi", {});
+  const state = el("span", {});
+  let shown;
+  function update({ name: called, status: is }) {
+    setText(name, clip(called, 60));
+    if (shown !== is) state.replaceChildren(status(is));
+    shown = is;
+  }
+  return { element: el("li", {}, el("a", { href: `/models/${id}` }, name), state), update };
+}
 
 function makeRow(model) {
   const state = el("td", { class: "c-status" });

@@ -169,7 +169,7 @@ export class LogView {
     const row = el(
       "div",
       { class: `line line-${kind === "progress" ? kind : level}` },
-      el("span", { class: "line-time", title: new Date(at).toISOString() }, clock(at)),
+      at === null ? null : el("span", { class: "line-time", title: new Date(at).toISOString() }, clock(at)),
       el("span", { class: "line-level" }, level),
       said,
     );

@@ -1,8 +1,8 @@
 // Models as they are by now: the feed says when one changes, and what the feed has no event for is looked up now and then.
 import { get } from "./api.js";
-import { quiet, status } from "./dom.js";
+import { el, quiet, status } from "./dom.js";
 import { follow } from "./feed.js";
-import { clip, count, duration, visible } from "./format.js";
+import { clip, count, duration, plain, visible } from "./format.js";
 
 const SETTLE_MS = 300;
 const SOURCES = { running: "Running", platform: "Platform", trained: "Trained", huggingface: "HuggingFace" };
@@ -14,9 +14,43 @@ export function limitOf({ max_concurrency: set, pacing }) {
   return now && now !== set ? `${count(now)} of ${count(set)}` : count(set);
 }
 
+/** As `served_by` in gateway/web/model_fields.py. */
+export function servedBy({ model, engine }) {
+  if (!engine) return model;
+  return `${engine.checkpoint}${engine.adapter ? ` + ${engine.adapter}` : ""} \u00b7 ${engine.name}`;
+}
+
+/** As `said_of` in gateway/web/model_fields.py. */
+function saidOf({ status: value, status_detail: detail, engine }) {
+  if (value === "running") return "";
+  return value === "stopped" && engine ? "Starts when it is evaluated." : detail;
+}
+
+/** As `price_of` in gateway/web/model_fields.py. */
+function priceOf(price) {
+  const known = [["in", price?.input], ["out", price?.output]].filter(([, usd]) => usd != null);
+  return known.map(([which, usd]) => `${plain(usd)} ${which}`).join(", ");
+}
+
+const rests = ({ status: value }) => value === "stopped" || value === "failed";
+
+const isOffered = ({ published_at: published, withdrawn_at: withdrawn }) => published !== null && withdrawn === null;
+
+/** Whether an action is offered, as in model_macros.html. */
+const MAY = {
+  start: rests,
+  stop: (model) => !rests(model),
+  publish: (model) => !isOffered(model),
+  withdraw: (model) => isOffered(model),
+};
+
 const FIELDS = {
   name: (place, { name }) => place.replaceChildren(visible(name)),
-  model: (place, { model }) => place.replaceChildren(visible(clip(model, 120))),
+  served: (place, model) => place.replaceChildren(visible(clip(servedBy(model), 160))),
+  published(place, model) {
+    place.hidden = !(isOffered(model) && model.source !== "platform") && model.withdrawn_at === null;
+    place.replaceChildren(model.withdrawn_at === null ? "Published" : "Withdrawn");
+  },
   source: (place, { source }) => place.replaceChildren(SOURCES[source]),
   elsewhere(place, { source }) {
     // "Running" beside a status would read as one.
@@ -52,9 +86,22 @@ const FIELDS = {
     place.title = moment;
     place.textContent = new Date(moment).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   },
-  detail(place, { status: value, status_detail: detail }) {
-    const text = value === "running" ? "" : detail;
+  act(place, model) {
+    place.hidden = !MAY[place.dataset.act](model);
+  },
+  tags(place, { tags }) {
+    place.hidden = tags.length === 0;
+    place.replaceChildren(...tags.map((tag) => el("li", {}, el("span", { class: "badge tag" }, el("bdi", {}, clip(tag, 40))))));
+  },
+  price(place, { price }) {
+    const text = priceOf(price);
     place.hidden = !text;
+    place.querySelector("dd").replaceChildren(text);
+  },
+  detail(place, model) {
+    const text = saidOf(model);
+    place.hidden = !text;
+    place.dataset.status = model.status;
     place.replaceChildren(visible(clip(text, Number(place.dataset.most))));
   },
 };
@@ -70,23 +117,41 @@ export function showModel(root, model) {
   for (const place of root.querySelectorAll("[data-field]")) FIELDS[place.dataset.field](place, model);
 }
 
-/** Call `show` with the API's answer to `path` whenever a model's status or limit changes, and every `everyMs` while the page is seen. */
-export function keepLive(path, everyMs, show) {
+/**
+ * Call `show` with the API's answer to `path` whenever a model's status or limit changes, and every `everyMs` while the page is seen.
+ *
+ * Returns how to stop that. `gone` is called, and nothing more asked for, where there is nothing at `path` any more.
+ */
+export function keepLive(path, everyMs, show, gone = () => {}) {
   let asking = false;
+  let stopped = false;
   async function refresh() {
-    if (asking || document.visibilityState === "hidden") return;
+    if (asking || stopped || document.visibilityState === "hidden") return;
     asking = true;
     try {
-      show(await get(path));
-    } catch {
+      const answer = await get(path);
+      if (!stopped) show(answer);
+    } catch (error) {
       // What is shown stays; the next time may do.
+      if (error.status === 404 && !stopped) {
+        stop();
+        gone();
+      }
     } finally {
       asking = false;
     }
   }
-  setInterval(refresh, everyMs);
+  const timer = setInterval(refresh, everyMs);
   document.addEventListener("visibilitychange", refresh);
   const soon = quiet(SETTLE_MS, refresh);
   // Once it is connected as well: what happened before that had no listener.
-  follow("/events/ws?type=assay.model.status", { onEvent: soon, onState: (state) => state !== "lost" && soon() });
+  const unfollow = follow("/events/ws?type=assay.model.status", { onEvent: soon, onState: (state) => state !== "lost" && soon() });
+
+  function stop() {
+    stopped = true;
+    clearInterval(timer);
+    document.removeEventListener("visibilitychange", refresh);
+    unfollow();
+  }
+  return stop;
 }

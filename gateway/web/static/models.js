@@ -1,14 +1,16 @@
 // The list of models: live numbers, filters that need no button, and a dialog to add one.
-import { post } from "./api.js";
 import { byId } from "./dom.js";
 import { count } from "./format.js";
+import { enableActions, sayIn } from "./model_actions.js";
 import { modelForm } from "./model_form.js";
 import { keepLive, showModel } from "./model_live.js";
+import { serverFinder } from "./model_servers.js";
 
 const REFRESH_MS = 3000;
 
 const table = document.getElementById("models");
 if (table) {
+  const say = sayIn(byId("notice"));
   const rows = new Map([...table.querySelectorAll("[data-model]")].map((row) => [row.dataset.model, row]));
   keepLive(table.dataset.live, REFRESH_MS, ({ items }) => {
     for (const model of items) if (rows.has(model.id)) showModel(rows.get(model.id), model);
@@ -18,6 +20,7 @@ if (table) {
     link.href = location.href;
     link.textContent = `Show ${count(fresh)} more`;
   });
+  enableActions({ done: (model) => showModel(rows.get(model.id), model), wrong: (message) => say("bad", message) });
 }
 
 if (byId("models-page").dataset.empty !== undefined) {
@@ -37,8 +40,8 @@ if (filter) {
 const add = document.getElementById("add");
 if (add) {
   const open = modelForm({
-    send: (body, key) => post("/models", body, { headers: { "Idempotency-Key": key } }),
-    done: ({ id }) => location.assign(`/models/${encodeURIComponent(id)}`),
+    done: (models) => location.assign(models.length === 1 ? `/models/${encodeURIComponent(models[0].id)}` : "/models"),
   });
   add.addEventListener("click", () => open());
+  byId("discover").addEventListener("click", serverFinder(({ base_url, models: serves }) => open({ source: "running", base_url, serves })));
 }

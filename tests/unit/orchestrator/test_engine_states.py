@@ -85,6 +85,14 @@ def test_an_order_that_has_run_out_is_followed_by_a_new_request(present: EngineS
     assert new == order(request=3)
 
 
+def test_an_engine_that_has_made_room_is_stopped_until_it_is_asked_for_again() -> None:
+    made_room = state("stopped", since=NOW - 5, detail="made room")
+    assert seen(Known(order(until=NOW + 40), made_room), NOW) == Seen(ModelStatus.STOPPED, "made room")
+    again = order_due(Known(order(until=NOW + 40), made_room), MODEL, NOW, NOW + 60, again=False)
+    assert again == order()
+    assert seen(Known(again, made_room), NOW).status is ModelStatus.STARTING
+
+
 def test_what_has_failed_is_tried_again_for_a_new_wish_alone() -> None:
     failed = Known(order(), state("failed"))
     assert order_due(failed, MODEL, NOW, NOW + 60, again=False) is None
