@@ -1,6 +1,7 @@
 """Leases, controllers and gates of two replicas, on a real nats-server."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import uuid4
@@ -9,9 +10,10 @@ import pytest
 from nats.aio.msg import Msg
 from nats.js.kv import KeyValue
 
+from services.predictor.gate import SUSPECT_UNREACHABLE
 from services.predictor.handlers import Predictor
 from shared import subjects
-from shared.contracts import Job, ModelEndpoint, ModelStatus, PacingState, Prediction
+from shared.contracts import Job, ModelEndpoint, ModelStatus, Outcome, PacingState, Prediction
 from shared.large import LargeMessages
 from shared.lease import RENEW_S, TAKE_OVER_S, VALID_S, Lease
 from shared.provision import ensure_consumer, model_consumer
@@ -240,6 +242,30 @@ async def test_a_model_that_is_down_is_left_alone_and_taken_up_again(fleet: Flee
     await eventually(lambda: len(fleet.predictions) == 60)
     failed = [row for row in fleet.predictions.values() if row.error]
     assert len(failed) <= 20
+
+
+async def test_calls_that_cannot_reach_an_engine_wait_for_it_and_go_on_at_its_next_address(fleet: Fleet) -> None:
+    fleet.endpoint.kill()
+    await fleet.start(has_engine=True, max_attempts=1)
+    # Too few for a verdict: its launcher has not noticed yet, nor has anybody else.
+    await fleet.send(0, SUSPECT_UNREACHABLE - 1)
+    workers = [predictor.workers[fleet.model_id] for predictor in fleet.predictors]
+    await eventually(lambda: sum(worker.under_way for worker in workers) == SUSPECT_UNREACHABLE - 1)
+    states = await fleet.services[0].js.key_value(subjects.KV_PACING)
+    died = PacingState(status=ModelStatus.STARTING, detail="died", since=1, at=time.time(), limit=8)
+    await states.put(fleet.model_id, died.model_dump_json().encode())
+    await eventually(lambda: all(worker.state and worker.state.status is ModelStatus.STARTING for worker in workers))
+    assert not fleet.predictions
+    fleet.endpoint = EndpointProcess()
+    moved = fleet.model.model_copy(update={"base_url": fleet.endpoint.base_url})
+    for predictor in fleet.predictors:
+        await predictor.model_changed(fleet.model_id, moved.model_dump_json().encode())
+    await fleet.send(SUSPECT_UNREACHABLE - 1, 1)
+    assert not fleet.endpoint.stats()["sample-95"]["requests"]
+    runs = died.model_copy(update={"status": ModelStatus.RUNNING, "at": time.time()})
+    await states.put(fleet.model_id, runs.model_dump_json().encode())
+    await eventually(lambda: len(fleet.predictions) == SUSPECT_UNREACHABLE)
+    assert {row.outcome for row in fleet.predictions.values()} <= {Outcome.SCORED, Outcome.NO_ANSWER}
 
 
 async def test_jobs_of_an_evaluation_that_is_given_up_leave_a_model_that_is_down(fleet: Fleet) -> None:
