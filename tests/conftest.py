@@ -13,10 +13,12 @@ from deploy.embedded.ports import free
 from deploy.embedded.stack import Stack
 from shared.scoring import installed_scoring
 from shared.settings import Settings
+from tests.datasets_server import Hub, serving
 from tests.running import RunningStack
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = ROOT / "tests" / "plugins"
+HF_TOKEN = "hf_secret"
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k" / "test.jsonl"
 
 
@@ -66,10 +68,24 @@ def _containers(stack: ExitStack) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """The whole embedded stack with a sample endpoint, shared by all end-to-end tests."""
-    router = f"http://127.0.0.1:{free(1)[0]}/v1"  # where a test may serve what stands for Hugging Face's router
-    with RunningStack(tmp_path_factory.mktemp("stack"), ASSAY_HF_ROUTER_URL=router) as running:
+def hub() -> Iterator[Hub]:
+    """The datasets server that the stack fetches from, without a dataset but those that tests put there."""
+    with serving(Hub()) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[RunningStack]:
+    """The whole embedded stack with a sample endpoint, shared by all end-to-end tests: a start takes twelve seconds of CPU time."""
+    with (
+        RunningStack(
+            tmp_path_factory.mktemp("stack"),
+            ASSAY_HF_DATASETS_URL=hub.url,
+            ASSAY_HF_TOKEN=HF_TOKEN,
+            ASSAY_HF_ROUTER_URL=f"http://127.0.0.1:{free(1)[0]}/v1",  # where a test may serve what stands for Hugging Face's router
+            ASSAY_SCORER_PROCESSES="2",
+        ) as running
+    ):
         yield running
 
 

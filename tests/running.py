@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ import assay
 from assay.calls import EngineOptions
 from assay.errors import Conflict
 from deploy.embedded import probes
+from deploy.embedded.programs import SERVICES
 from deploy.embedded.stack import Stack
 from shared.api import Evaluation, Model
 from shared.contracts import ACTIVE
@@ -161,6 +162,23 @@ class RunningStack:
 
     def bring_up(self, part: str) -> None:
         self.embedded.control.start(part)
+
+    @contextmanager
+    def one_more(self, service: str) -> Iterator[Iterator[str]]:
+        """One more process of a service, as an operator would start it; gives the lines of its log as they come."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", SERVICES[service]],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], **self.embedded.environment},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout
+            yield iter(process.stdout)
+        finally:
+            process.terminate()
+            process.wait(20)
 
     def until_ready(self, timeout: float = 60) -> None:
         """Until every part answers; what was killed has been started again."""

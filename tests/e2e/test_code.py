@@ -1,7 +1,6 @@
 """Answers that are code, from the bundle to the page: run in the sandbox with their items' tests, through the whole stack."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -30,28 +29,24 @@ ANSWERS = {
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with RunningStack(tmp_path_factory.mktemp("code"), predictors=1) as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def completed(running: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+def completed(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     folder = tmp_path_factory.mktemp("bundle")
     (folder / "environment.yaml").write_text(MANIFEST)
     common = {"test": TESTS, "entry_point": "total", "solution": "def total(numbers): return sum(numbers)"}
     lines = [json.dumps({"id": name, "input": f"0 {answer}", **common}) for name, answer in ANSWERS.items()]
     (folder / "items.jsonl").write_text("\n".join(lines))
-    running.client.environments.push(folder)
+    stack.client.environments.push(folder)
     with Parrot() as endpoint:
-        model = running.client.models.add("parrot", base_url=endpoint.base_url, model="parrot")
-        return running.wait(running.evaluate("totals", [model]))[0]
+        model = stack.client.models.add("parrot", base_url=endpoint.base_url, model="parrot")
+        (evaluation,) = stack.wait(stack.evaluate("totals", [model]))
+        stack.remove_model(model.id)
+    return evaluation
 
 
 def test_an_answer_is_correct_where_its_tests_pass_and_the_others_say_why(
-    running: RunningStack, completed: Evaluation
+    stack: RunningStack, completed: Evaluation
 ) -> None:
-    rows = list(running.client.evaluations.results(completed.id))
+    rows = list(stack.client.evaluations.results(completed.id))
     assert [row.error for row in rows] == [None] * 4
     assert {row.item_id: (row.correct, row.scores, row.detail) for row in rows} == {
         "right": (True, {"passed": 1.0}, None),
@@ -63,32 +58,33 @@ def test_an_answer_is_correct_where_its_tests_pass_and_the_others_say_why(
     assert (completed.metrics["accuracy"], completed.metrics["scores"]) == (0.25, {"passed": 0.25})
 
 
-def test_several_samples_have_pass_at_k(running: RunningStack, completed: Evaluation) -> None:
+def test_several_samples_have_pass_at_k(stack: RunningStack, completed: Evaluation) -> None:
     with Parrot() as endpoint:
-        model = running.client.models.add("parrot-twice", base_url=endpoint.base_url, model="parrot")
-        (again,) = running.wait(running.evaluate(completed.environment, [model], samples_per_item=2, limit=2))
+        model = stack.client.models.add("parrot-twice", base_url=endpoint.base_url, model="parrot")
+        (again,) = stack.wait(stack.evaluate(completed.environment, [model], samples_per_item=2, limit=2))
+        stack.remove_model(model.id)
     assert again.metrics is not None
     assert again.metrics["scores"] == {"passed": 0.5, "pass@1": 0.5, "pass@2": 0.5}
     assert again.metrics["corpus"] == ["pass@1", "pass@2"]
 
 
-def test_the_reason_stands_in_the_files_and_on_the_page(running: RunningStack, completed: Evaluation) -> None:
+def test_the_reason_stands_in_the_files_and_on_the_page(stack: RunningStack, completed: Evaluation) -> None:
     reason = "AssertionError, line 3 of the tests: assert candidate([1, 2]) == 3"
-    items = {item["item_id"]: item for item in json.loads(running.file(completed, "detailed_results.json"))["items"]}
+    items = {item["item_id"]: item for item in json.loads(stack.file(completed, "detailed_results.json"))["items"]}
     assert items["wrong"]["detail"] == reason
     assert "detail" not in items["right"]
-    assert reason in running.file(completed, "detailed_results.html").decode()
-    page = httpx.get(f"{running.url}/evaluations/{completed.number}/cases/1", follow_redirects=True, timeout=30)
+    assert reason in stack.file(completed, "detailed_results.html").decode()
+    page = httpx.get(f"{stack.url}/evaluations/{completed.number}/cases/1", follow_redirects=True, timeout=30)
     assert page.status_code == 200
     assert "how the score came about" in page.text
     assert reason in page.text
 
 
-def test_tests_that_cannot_run_are_refused_with_their_line(running: RunningStack, tmp_path: Path) -> None:
+def test_tests_that_cannot_run_are_refused_with_their_line(stack: RunningStack, tmp_path: Path) -> None:
     (tmp_path / "environment.yaml").write_text(MANIFEST)
     item = {"id": "1", "input": "0 x", "solution": "x", "entry_point": "total", "test": "def check(candidate)"}
     (tmp_path / "items.jsonl").write_text(json.dumps(item))
     with pytest.raises(
         Exception, match=r"items.jsonl.*line 1: column 'test': the tests are no Python: expected ':', line 1"
     ):
-        running.client.environments.push(tmp_path)
+        stack.client.environments.push(tmp_path)

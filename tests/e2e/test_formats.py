@@ -10,10 +10,11 @@ import yaml
 
 from assay import Invalid
 from shared.api import EnvironmentDetail, Model
-from tests.datasets_server import Hub, serving
+from tests.conftest import HF_TOKEN
+from tests.datasets_server import Hub
 from tests.e2e.test_gsm8k import MANIFEST
 from tests.parrot import Parrot
-from tests.running import RunningStack
+from tests.running import EndpointProcess, RunningStack
 
 PROBLEMS = [
     {"question": f"Ann has {n} pens and buys 3. How many has she?", "answer": f"#### {n + 3}"} for n in range(30)
@@ -60,27 +61,12 @@ CODE = [
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[Hub]:
-    with serving(Hub()) as hub:
-        hub.datasets["openai/gsm8k"] = {"main": {"train": PROBLEMS[:5], "test": PROBLEMS}}
-        yield hub
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[RunningStack]:
-    folder = tmp_path_factory.mktemp("formats")
-    answers = folder / "answers.jsonl"
-    write(answers, PROBLEMS)
-    settings = {"ASSAY_HF_DATASETS_URL": hub.url, "ASSAY_HF_TOKEN": "hf_secret"}
-    with RunningStack(folder / "stack", predictors=1, endpoint=["--answers", str(answers)], **settings) as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def parrot(running: RunningStack) -> Iterator[Model]:
+def parrot(stack: RunningStack) -> Iterator[Model]:
     """A model that answers with what it is told."""
     with Parrot() as endpoint:
-        yield running.client.models.add("parrot", base_url=endpoint.base_url, model="parrot")
+        model = stack.client.models.add("parrot", base_url=endpoint.base_url, model="parrot")
+        yield model
+        stack.remove_model(model.id)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -88,67 +74,74 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def scores(running: RunningStack, environment: EnvironmentDetail, model: Model) -> list[tuple[str | None, bool | None]]:
+def scores(stack: RunningStack, environment: EnvironmentDetail, model: Model) -> list[tuple[str | None, bool | None]]:
     """What was taken of each answer, and whether it is right."""
-    evaluation = running.wait(running.evaluate(environment.slug, [model]), timeout=60)[0]
+    evaluation = stack.wait(stack.evaluate(environment.slug, [model]), timeout=60)[0]
     assert evaluation.status == "completed"
-    return [(row["prediction"], row["correct"]) for row in running.rows(evaluation)]
+    return [(row["prediction"], row["correct"]) for row in stack.rows(evaluation)]
 
 
-def test_a_task_of_the_harness(running: RunningStack, parrot: Model, tmp_path: Path) -> None:
+def test_a_task_of_the_harness(stack: RunningStack, parrot: Model, tmp_path: Path) -> None:
     (tmp_path / "task.yaml").write_text(yaml.safe_dump(TASK))
     (tmp_path / "sums.json").write_text(json.dumps(SUMS))
-    environment = running.client.environments.import_("lm_eval", tmp_path, title="Own sums")
+    environment = stack.client.environments.import_("lm_eval", tmp_path, title="Own sums")
     assert environment.imported is not None
     assert (environment.imported.format, environment.imported.comparable) == ("lm_eval", True)
     assert (environment.slug, environment.tags) == ("own-sums", ["lm-evaluation-harness"])
-    assert scores(running, environment, parrot) == [("1250", True), ("1251", False)]
+    assert scores(stack, environment, parrot) == [("1250", True), ("1251", False)]
 
 
-def test_samples_of_inspect(running: RunningStack, parrot: Model, tmp_path: Path) -> None:
+def test_samples_of_inspect(stack: RunningStack, parrot: Model, tmp_path: Path) -> None:
     file = write(tmp_path / "capitals.jsonl", SAMPLES)
-    environment = running.client.environments.import_("inspect", file, scorer="match", slug="capitals")
-    assert scores(running, environment, parrot) == [("lima", True), (None, False)]
+    environment = stack.client.environments.import_("inspect", file, scorer="match", slug="capitals")
+    assert scores(stack, environment, parrot) == [("lima", True), (None, False)]
 
 
-def test_samples_of_openai_evals(running: RunningStack, parrot: Model, tmp_path: Path) -> None:
+def test_samples_of_openai_evals(stack: RunningStack, parrot: Model, tmp_path: Path) -> None:
     file = write(tmp_path / "samples.jsonl", IDEALS)
-    environment = running.client.environments.import_("openai_evals", file, eval_class="match", slug="ideals")
-    assert scores(running, environment, parrot) == [("Paris", True), (None, False)]
+    environment = stack.client.environments.import_("openai_evals", file, eval_class="match", slug="ideals")
+    assert scores(stack, environment, parrot) == [("Paris", True), (None, False)]
 
 
-def test_a_dataset_is_fetched_and_its_preset_scores_it(running: RunningStack, hub: Hub) -> None:
-    environment = running.client.environments.import_("huggingface", preset="gsm8k", num_fewshot=2, slug="fetched")
+def test_a_dataset_is_fetched_and_its_preset_scores_it(stack: RunningStack, hub: Hub, tmp_path: Path) -> None:
+    hub.datasets["openai/gsm8k"] = {"main": {"train": PROBLEMS[:5], "test": PROBLEMS}}
+    environment = stack.client.environments.import_("huggingface", preset="gsm8k", num_fewshot=2, slug="fetched")
     assert environment.imported is not None
     assert environment.imported.source == "openai/gsm8k (main)"
-    assert {authorization for _, authorization in hub.seen} == {"Bearer hf_secret"}
-    (first, *_) = running.client.environments.items("fetched")
+    assert {authorization for _, authorization in hub.seen} == {f"Bearer {HF_TOKEN}"}
+    (first, *_) = stack.client.environments.items("fetched")
     assert [message["role"] for message in first.messages] == ["user", "assistant"] * 2 + ["user"]
     assert first.messages[1]["content"] == PROBLEMS[0]["answer"]
-    model = running.add_model("sample-80")
-    evaluation = running.wait(running.evaluate("fetched", [model]), timeout=60)[0]
-    assert evaluation.metrics is not None
-    assert 0 < evaluation.metrics["correct"] == running.endpoint.stats()["sample-80"]["right"] < len(PROBLEMS)
+    endpoint = EndpointProcess("--answers", str(write(tmp_path / "answers.jsonl", PROBLEMS)))
+    try:
+        model = stack.client.models.add("sample-80", base_url=endpoint.base_url, model="sample-80")
+        evaluation = stack.wait(stack.evaluate("fetched", [model]), timeout=60)[0]
+        assert evaluation.metrics is not None
+        assert 0 < evaluation.metrics["correct"] == endpoint.stats()["sample-80"]["right"] < len(PROBLEMS)
+        stack.remove_model(model.id)
+    finally:
+        endpoint.stop()
 
 
-def test_code_is_run_against_its_tests(running: RunningStack, tmp_path: Path) -> None:
+def test_code_is_run_against_its_tests(stack: RunningStack, tmp_path: Path) -> None:
     file = write(tmp_path / "test.jsonl", CODE)
-    environment = running.client.environments.import_("huggingface", file, preset="humaneval", slug="own-code")
+    environment = stack.client.environments.import_("huggingface", file, preset="humaneval", slug="own-code")
     assert environment.imported is not None
     assert environment.imported.comparable
     answer = "Here it is:\n```python\ndef double(x):\n    return x + x\n```"
     with Parrot(lambda prompt: answer) as endpoint:
-        coder = running.client.models.add("coder", base_url=endpoint.base_url, model="coder")
-        assert [correct for _, correct in scores(running, environment, coder)] == [True, False]
+        coder = stack.client.models.add("coder", base_url=endpoint.base_url, model="coder")
+        assert [correct for _, correct in scores(stack, environment, coder)] == [True, False]
+        stack.remove_model(coder.id)
 
 
 def test_gsm8k_by_preset_is_the_bundle_that_was_written_by_hand(
-    running: RunningStack, gsm8k: Path, tmp_path: Path
+    stack: RunningStack, gsm8k: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "environment.yaml").write_text(MANIFEST)
     (tmp_path / "test.jsonl").write_bytes(gsm8k.read_bytes())
-    by_hand = running.client.environments.push(tmp_path)
-    imported = running.client.environments.import_("huggingface", gsm8k, preset="gsm8k")
+    by_hand = stack.client.environments.push(tmp_path)
+    imported = stack.client.environments.import_("huggingface", gsm8k, preset="gsm8k")
     assert (imported.slug, imported.title) == (by_hand.slug, by_hand.title)
     assert imported.scoring["scorer"] == "numeric"
     assert [(phase.name, phase.items, phase.items_sha256) for phase in imported.phases] == [
@@ -165,12 +158,12 @@ def test_gsm8k_by_preset_is_the_bundle_that_was_written_by_hand(
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_stays(
-    running: RunningStack, tmp_path: Path, format: str, options: dict[str, Any], loc: list[str], message: str
+    stack: RunningStack, tmp_path: Path, format: str, options: dict[str, Any], loc: list[str], message: str
 ) -> None:
     (tmp_path / "task.yaml").write_text("task: x\ndoc_to_text: !function utils.text\ndoc_to_target: y\n")
-    before = {environment.slug for environment in running.client.environments.list()}
+    before = {environment.slug for environment in stack.client.environments.list()}
     source = None if format == "huggingface" else tmp_path
     with pytest.raises(Invalid) as caught:
-        running.client.environments.import_(format, source, slug="wrong", **options)
+        stack.client.environments.import_(format, source, slug="wrong", **options)
     assert (caught.value.errors[0]["loc"], message in caught.value.errors[0]["msg"]) == (loc, True), caught.value.errors
-    assert {environment.slug for environment in running.client.environments.list()} == before
+    assert {environment.slug for environment in stack.client.environments.list()} == before

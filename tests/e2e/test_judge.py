@@ -68,28 +68,26 @@ def say(puppet: Puppet) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with RunningStack(tmp_path_factory.mktemp("judge")) as stack:
-        yield stack
+def model(stack: RunningStack, puppet: Puppet) -> Iterator[Model]:
+    model = stack.client.models.add("poet", base_url=puppet.base_url, model="poet", max_concurrency=4, price=PRICE)
+    yield model
+    stack.remove_model(model.id)
 
 
 @pytest.fixture(scope="module")
-def model(running: RunningStack, puppet: Puppet) -> Model:
-    return running.client.models.add("poet", base_url=puppet.base_url, model="poet", max_concurrency=4, price=PRICE)
-
-
-@pytest.fixture(scope="module")
-def referee(running: RunningStack, puppet: Puppet) -> Model:
+def referee(stack: RunningStack, puppet: Puppet) -> Iterator[Model]:
     price = {"input": 10.0, "output": 30.0}
-    return running.client.models.add("referee", base_url=puppet.base_url, model="judge", max_attempts=1, price=price)
+    model = stack.client.models.add("referee", base_url=puppet.base_url, model="judge", max_attempts=1, price=price)
+    yield model
+    stack.remove_model(model.id)
 
 
 @pytest.fixture(scope="module")
-def poems(running: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return push(running, tmp_path_factory.mktemp("poems"), "poems", RATED)
+def poems(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return push(stack, tmp_path_factory.mktemp("poems"), "poems", RATED)
 
 
-def push(running: RunningStack, folder: Path, slug: str, scoring: dict[str, Any]) -> str:
+def push(stack: RunningStack, folder: Path, slug: str, scoring: dict[str, Any]) -> str:
     rows = [
         {
             "q": f"Write poem {n}.",
@@ -108,18 +106,18 @@ def push(running: RunningStack, folder: Path, slug: str, scoring: dict[str, Any]
     }
     (folder / "environment.yaml").write_text(json.dumps(manifest))
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return running.client.environments.push(folder).slug
+    return stack.client.environments.push(folder).slug
 
 
-def judged(running: RunningStack, environment: str, model: Model, referee: Model) -> Evaluation:
-    (evaluation,) = running.wait(running.evaluate(environment, [model], judge=referee.id))
+def judged(stack: RunningStack, environment: str, model: Model, referee: Model) -> Evaluation:
+    (evaluation,) = stack.wait(stack.evaluate(environment, [model], judge=referee.id))
     assert evaluation.status == "completed", evaluation.error
     return evaluation
 
 
-def rows(running: RunningStack, evaluation: Evaluation) -> list[dict[str, Any]]:
+def rows(stack: RunningStack, evaluation: Evaluation) -> list[dict[str, Any]]:
     """What two runs have in common."""
-    found = running.rows(evaluation)
+    found = stack.rows(evaluation)
     for row in found:
         row["judge"] = [
             {name: verdict[name] for name in ("output", "score", "error", "usage")} for verdict in row["judge"]
@@ -127,11 +125,11 @@ def rows(running: RunningStack, evaluation: Evaluation) -> list[dict[str, Any]]:
     return found
 
 
-def questions(running: RunningStack, referee: Model) -> int:
+def questions(stack: RunningStack, referee: Model) -> int:
     """What JOBS holds for a judge."""
 
     async def count() -> int:
-        told = running.embedded.environment
+        told = stack.embedded.environment
         async with await nats.connect(told["ASSAY_NATS_URL"], token=told["ASSAY_NATS_TOKEN"]) as connection:
             info = await connection.jetstream().stream_info(
                 subjects.JOBS, subjects_filter=subjects.model_jobs(referee.id)
@@ -141,22 +139,22 @@ def questions(running: RunningStack, referee: Model) -> int:
     return asyncio.run(count())
 
 
-def until(running: RunningStack, evaluation: Evaluation, seen: Callable[[EventOut], bool]) -> None:
+def until(stack: RunningStack, evaluation: Evaluation, seen: Callable[[EventOut], bool]) -> None:
     """Returns when such an event has come."""
-    assert any(seen(event) for event in running.client.events(evaluation.id)), "it ended before"
+    assert any(seen(event) for event in stack.client.events(evaluation.id)), "it ended before"
 
 
-def log(running: RunningStack, evaluation: Evaluation) -> list[str]:
-    return [event.data.get("message", "") for event in running.client.events.history(evaluation.id)]
+def log(stack: RunningStack, evaluation: Evaluation) -> list[str]:
+    return [event.data.get("message", "") for event in stack.client.events.history(evaluation.id)]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(running: RunningStack, poems: str, model: Model, referee: Model) -> Evaluation:
-    return judged(running, poems, model, referee)
+def undisturbed(stack: RunningStack, poems: str, model: Model, referee: Model) -> Evaluation:
+    return judged(stack, poems, model, referee)
 
 
-def test_a_rubric_gives_each_answer_its_score(running: RunningStack, undisturbed: Evaluation) -> None:
-    found = rows(running, undisturbed)
+def test_a_rubric_gives_each_answer_its_score(stack: RunningStack, undisturbed: Evaluation) -> None:
+    found = rows(stack, undisturbed)
     scores = [n % 11 / 10 for n in range(ITEMS)]
     assert [row["scores"] for row in found] == [{"judge": pytest.approx(score)} for score in scores]
     assert [row["correct"] for row in found] == [score >= 0.5 for score in scores]
@@ -175,25 +173,25 @@ def test_a_rubric_gives_each_answer_its_score(running: RunningStack, undisturbed
     # A call has 20 tokens in and 10 out.
     assert metrics["cost"] == pytest.approx(ITEMS * (20 * 0.5 + 10 * 1.5) / 1e6)
     assert metrics["judge_cost"] == pytest.approx(ITEMS * (20 * 10 + 10 * 30) / 1e6)
-    assert "Answers are judged by model referee" in log(running, undisturbed)
+    assert "Answers are judged by model referee" in log(stack, undisturbed)
 
 
-def test_the_files_tell_of_the_judge(running: RunningStack, undisturbed: Evaluation, referee: Model) -> None:
-    with zipfile.ZipFile(BytesIO(running.file(undisturbed, "submission.zip"))) as archive:
+def test_the_files_tell_of_the_judge(stack: RunningStack, undisturbed: Evaluation, referee: Model) -> None:
+    with zipfile.ZipFile(BytesIO(stack.file(undisturbed, "submission.zip"))) as archive:
         submission = json.loads(archive.read("submission.json"))
     assert submission["judge"]["model"] == "judge"
-    details = json.loads(running.file(undisturbed, "detailed_results.json"))
+    details = json.loads(stack.file(undisturbed, "detailed_results.json"))
     assert (details["evaluation"]["judge"], details["evaluation"]["judge_name"]) == (referee.id, "referee")
     assert details["items"][4]["judge"][0]["output"] == "Rather good.\nVerdict: 4"
-    assert b"Rather good.\nVerdict: 4" in running.file(undisturbed, "detailed_results.html")
+    assert b"Rather good.\nVerdict: 4" in stack.file(undisturbed, "detailed_results.html")
 
 
 def test_a_pair_is_judged_in_both_orders(
-    running: RunningStack, model: Model, referee: Model, say: Callable[..., None], tmp_path: Path
+    stack: RunningStack, model: Model, referee: Model, say: Callable[..., None], tmp_path: Path
 ) -> None:
     say(judge=first)
-    evaluation = judged(running, push(running, tmp_path, "pairs", PAIR), model, referee)
-    found = rows(running, evaluation)
+    evaluation = judged(stack, push(stack, tmp_path, "pairs", PAIR), model, referee)
+    found = rows(stack, evaluation)
     # The other one wins where it is a haiku; a judge that takes whatever stands first decides nothing.
     assert [row["scores"]["win"] for row in found] == [0 if n % 3 == 0 else 0.5 for n in range(ITEMS)]
     assert {len(row["judge"]) for row in found} == {2}
@@ -203,7 +201,7 @@ def test_a_pair_is_judged_in_both_orders(
 
 
 def test_what_is_not_judged_counts_nothing_and_says_why(
-    running: RunningStack, poems: str, model: Model, referee: Model, say: Callable[..., None]
+    stack: RunningStack, poems: str, model: Model, referee: Model, say: Callable[..., None]
 ) -> None:
     def silent(prompt: str) -> str:
         return {2: "", 3: f"poem 3 {'long ' * 300_000}"}.get(number(prompt), poet(prompt))
@@ -214,8 +212,8 @@ def test_what_is_not_judged_counts_nothing_and_says_why(
         return "I cannot decide." if number(question) == 4 else judge(question)
 
     say(poet=silent, judge=odd)
-    evaluation = judged(running, poems, model, referee)
-    found = rows(running, evaluation)
+    evaluation = judged(stack, poems, model, referee)
+    found = rows(stack, evaluation)
     assert [(row["outcome"], row["judge"]) for row in found if not row["output"]] == [("no_answer", [])]
     # Longer than a message may be: it went through the object store, to the judge and back.
     assert len(found[3]["output"]) > 1024**2
@@ -234,13 +232,13 @@ def test_what_is_not_judged_counts_nothing_and_says_why(
     "points", [("scorer.asked", "predictor.published"), ("scorer.written", "orchestrator.dispatching")]
 )
 def test_deaths_on_the_way_change_nothing(
-    running: RunningStack, poems: str, model: Model, referee: Model, undisturbed: Evaluation, points: tuple[str, str]
+    stack: RunningStack, poems: str, model: Model, referee: Model, undisturbed: Evaluation, points: tuple[str, str]
 ) -> None:
     for point in points:
-        running.arm(point)
-    evaluation = judged(running, poems, model, referee)
-    assert not any(running.armed(point) for point in points), "nothing has died there"
-    assert rows(running, evaluation) == rows(running, undisturbed)
+        stack.arm(point)
+    evaluation = judged(stack, poems, model, referee)
+    assert not any(stack.armed(point) for point in points), "nothing has died there"
+    assert rows(stack, evaluation) == rows(stack, undisturbed)
     assert evaluation.metrics
     assert undisturbed.metrics
     for name in ("overall_score", "accuracy", "correct", "called", "tokens"):
@@ -249,7 +247,7 @@ def test_deaths_on_the_way_change_nothing(
 
 
 def test_a_judge_that_fails_leaves_the_sample_to_a_redrive(
-    running: RunningStack,
+    stack: RunningStack,
     poems: str,
     model: Model,
     referee: Model,
@@ -262,71 +260,71 @@ def test_a_judge_that_fails_leaves_the_sample_to_a_redrive(
         return judge(question)
 
     say(judge=failing)
-    evaluation = judged(running, poems, model, referee)
+    evaluation = judged(stack, poems, model, referee)
     assert evaluation.progress.infra_error == 1
-    lost = rows(running, evaluation)[9]
+    lost = rows(stack, evaluation)[9]
     assert lost["error"].startswith("the judge: HTTP 500")
     assert lost["output"] == "poem 9"
     say(judge=judge)
-    running.client.evaluations.redrive(evaluation.id)
-    (again,) = running.wait([evaluation])
+    stack.client.evaluations.redrive(evaluation.id)
+    (again,) = stack.wait([evaluation])
     assert again.progress.infra_error == 0
-    assert rows(running, again) == rows(running, undisturbed)
+    assert rows(stack, again) == rows(stack, undisturbed)
 
 
 def test_a_judge_that_goes_away_is_waited_for(
-    running: RunningStack, poems: str, model: Model, undisturbed: Evaluation
+    stack: RunningStack, poems: str, model: Model, undisturbed: Evaluation
 ) -> None:
     (port,) = free(1)
     with Puppet({"judge": judge}) as puppet:
-        fragile = running.client.models.add("fragile", base_url=puppet.base_url, model="judge", max_concurrency=2)
+        fragile = stack.client.models.add("fragile", base_url=puppet.base_url, model="judge", max_concurrency=2)
         puppet.let(3)
-        (evaluation,) = running.evaluate(poems, [model], judge=fragile.id)
-        until(running, evaluation, lambda event: event.data.get("done", 0) >= 3)
-        running.client.models.update(fragile.id, base_url=f"http://127.0.0.1:{port}/v1")
+        (evaluation,) = stack.evaluate(poems, [model], judge=fragile.id)
+        until(stack, evaluation, lambda event: event.data.get("done", 0) >= 3)
+        stack.client.models.update(fragile.id, base_url=f"http://127.0.0.1:{port}/v1")
         puppet.let_all()
-        until(running, evaluation, lambda event: "Waiting for judge fragile until" in event.data.get("message", ""))
+        until(stack, evaluation, lambda event: "Waiting for judge fragile until" in event.data.get("message", ""))
         under_way = f"evaluation #{evaluation.number} judged by model fragile is under way"
         with pytest.raises(Conflict, match=under_way):
-            running.client.models.delete(fragile.id)
-        running.client.models.update(fragile.id, base_url=puppet.base_url)
-        (done,) = running.wait([evaluation])
+            stack.client.models.delete(fragile.id)
+        stack.client.models.update(fragile.id, base_url=puppet.base_url)
+        (done,) = stack.wait([evaluation])
     assert done.status == "completed"
-    assert rows(running, done) == rows(running, undisturbed)
-    running.client.models.delete(fragile.id)
+    assert rows(stack, done) == rows(stack, undisturbed)
+    stack.client.models.delete(fragile.id)
 
 
-def test_a_judge_that_never_comes_is_given_up(running: RunningStack, poems: str, model: Model) -> None:
+def test_a_judge_that_never_comes_is_given_up(stack: RunningStack, poems: str, model: Model) -> None:
     (port,) = free(1)
-    gone = running.client.models.add("gone", base_url=f"http://127.0.0.1:{port}/v1", model="judge")
-    (done,) = running.wait(running.evaluate(poems, [model], judge=gone.id, unreachable_wait_s=1))
+    gone = stack.client.models.add("gone", base_url=f"http://127.0.0.1:{port}/v1", model="judge")
+    (done,) = stack.wait(stack.evaluate(poems, [model], judge=gone.id, unreachable_wait_s=1))
     assert (done.status, done.progress.infra_error) == ("completed", ITEMS)
-    assert all(row["error"].startswith("judge gone was unreachable for 1 s") for row in running.rows(done))
-    running.client.models.delete(gone.id)
+    assert all(row["error"].startswith("judge gone was unreachable for 1 s") for row in stack.rows(done))
+    stack.client.models.delete(gone.id)
 
 
 def test_a_slow_judge_holds_up_nobody_else_and_a_cancel_leaves_no_question_behind(
-    running: RunningStack, poems: str, model: Model, referee: Model, undisturbed: Evaluation
+    stack: RunningStack, poems: str, model: Model, referee: Model, undisturbed: Evaluation
 ) -> None:
     with Puppet({"judge": judge}) as slow:
         slow.let(0)
-        hung = running.client.models.add("hung", base_url=slow.base_url, model="judge", max_concurrency=1)
-        (evaluation,) = running.evaluate(poems, [model], judge=hung.id)
-        until(running, evaluation, lambda event: event.type == "assay.evaluation.started")
-        assert rows(running, judged(running, poems, model, referee)) == rows(running, undisturbed)
-        assert questions(running, hung) > 0
-        assert running.client.evaluations.cancel(evaluation.id).status == "cancelled"
-        running.client.models.delete(hung.id)
-    assert questions(running, hung) == 0
+        hung = stack.client.models.add("hung", base_url=slow.base_url, model="judge", max_concurrency=1)
+        (evaluation,) = stack.evaluate(poems, [model], judge=hung.id)
+        until(stack, evaluation, lambda event: event.type == "assay.evaluation.started")
+        assert rows(stack, judged(stack, poems, model, referee)) == rows(stack, undisturbed)
+        assert questions(stack, hung) > 0
+        assert stack.client.evaluations.cancel(evaluation.id).status == "cancelled"
+        stack.client.models.delete(hung.id)
+    assert questions(stack, hung) == 0
 
 
 def test_a_model_may_judge_itself(
-    running: RunningStack, poems: str, model: Model, undisturbed: Evaluation, say: Callable[..., None]
+    stack: RunningStack, poems: str, model: Model, undisturbed: Evaluation, say: Callable[..., None]
 ) -> None:
     say(poet=lambda prompt: judge(prompt) if prompt.startswith("Rate") else poet(prompt))
-    assert rows(running, judged(running, poems, model, model)) == rows(running, undisturbed)
+    assert rows(stack, judged(stack, poems, model, model)) == rows(stack, undisturbed)
 
 
-def test_without_a_judge_nothing_is_started(running: RunningStack, poems: str, model: Model) -> None:
+def test_without_a_judge_nothing_is_started(stack: RunningStack, poems: str, model: Model) -> None:
     with pytest.raises(Invalid, match="choose one as judge"):
-        running.evaluate(poems, [model])
+        stack.evaluate(poems, [model])

@@ -1,9 +1,6 @@
 """SIGKILL at named points, of every process and of the stores: the same rows and the same score as undisturbed."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from shared.api import Evaluation, Model
-from tests.running import ROOT, RunningStack
+from tests.running import RunningStack
 
 pytestmark = pytest.mark.large
 
@@ -109,20 +106,11 @@ def test_the_broker_killed_twice_while_every_call_is_under_way(
 @contextmanager
 def second_orchestrator(running: RunningStack) -> Iterator[Iterator[str]]:
     """One more orchestrator; gives the lines of its log as they come."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.orchestrator.app"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **running.embedded.environment},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout
-        yield iter(process.stdout)
-    finally:
-        running.kill("orchestrator", signal.SIGCONT)
-        process.terminate()
-        process.wait(20)
+    with running.one_more("orchestrator") as log:
+        try:
+            yield log
+        finally:
+            running.kill("orchestrator", signal.SIGCONT)
 
 
 def test_an_owner_that_only_slept_lets_go(running: RunningStack, model: Model, undisturbed: Evaluation) -> None:

@@ -61,25 +61,21 @@ def bundle(folder: Path, slug: str, scoring: Mapping[str, Any], targets: list[An
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with RunningStack(tmp_path_factory.mktemp("scorers"), ASSAY_SCORER_PROCESSES="2") as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def model(running: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+def model(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     folder = tmp_path_factory.mktemp("bundles")
     for slug, (scoring, targets, _) in SCORINGS.items():
-        running.client.environments.push(bundle(folder / slug, slug, scoring, targets))
+        stack.client.environments.push(bundle(folder / slug, slug, scoring, targets))
     with Puppet({"writer": say}) as puppet:
-        yield running.client.models.add("writer", base_url=puppet.base_url, model="writer", max_concurrency=8)
+        model = stack.client.models.add("writer", base_url=puppet.base_url, model="writer", max_concurrency=8)
+        yield model
+        stack.remove_model(model.id)
 
 
 @pytest.fixture(scope="module")
-def scored(running: RunningStack, model: Model) -> dict[str, Evaluation]:
+def scored(stack: RunningStack, model: Model) -> dict[str, Evaluation]:
     """All but the endless one, at once."""
-    started = {slug: running.evaluate(slug, [model])[0] for slug in SCORINGS if slug != "endless"}
-    return dict(zip(started, running.wait(list(started.values())), strict=True))
+    started = {slug: stack.evaluate(slug, [model])[0] for slug in SCORINGS if slug != "endless"}
+    return dict(zip(started, stack.wait(list(started.values())), strict=True))
 
 
 def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -108,7 +104,7 @@ def test_math_counts_what_is_equivalent(scored: dict[str, Evaluation]) -> None:
     assert metrics_of(scored["math"])["overall_score"] == 0.75
 
 
-def test_json_says_what_is_wrong_and_the_files_say_so_too(running: RunningStack, scored: dict[str, Evaluation]) -> None:
+def test_json_says_what_is_wrong_and_the_files_say_so_too(stack: RunningStack, scored: dict[str, Evaluation]) -> None:
     metrics = metrics_of(scored["json"])
     assert metrics["overall_score"] == metrics["scores"]["score"] == (1 + 0.5 + 0 + 0) / 4
     assert (metrics["scores"]["valid"], metrics["correct"]) == (0.75 - 0.25, 2)
@@ -118,14 +114,14 @@ def test_json_says_what_is_wrong_and_the_files_say_so_too(running: RunningStack,
         "It does not fit the schema: '99' is not of type 'integer' (at /age). Wrong or missing: age.",
         "There is no JSON in the answer.",
     ]
-    assert [row["detail"] for row in running.rows(scored["json"])] == details
-    kept = json.loads(running.file(scored["json"], "detailed_results.json"))["items"]
+    assert [row["detail"] for row in stack.rows(scored["json"])] == details
+    kept = json.loads(stack.file(scored["json"], "detailed_results.json"))["items"]
     assert [item.get("detail") for item in kept] == details
-    page = httpx.get(f"{running.url}/evaluations/{scored['json'].number}/cases/1").raise_for_status().text
+    page = httpx.get(f"{stack.url}/evaluations/{scored['json'].number}/cases/1").raise_for_status().text
     assert "Wrong or missing: age." in page
 
 
-def test_a_target_that_cannot_be_used_is_told_by_its_line(running: RunningStack, model: Model, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_used_is_told_by_its_line(stack: RunningStack, model: Model, tmp_path: Path) -> None:
     wrong: dict[str, tuple[dict[str, Any], list[Any]]] = {
         "math": ({"scorer": "math", "time_limit_s": 0.5}, ["1", r"\frac{1", "three of them", ENDLESS]),
         "json": ({"scorer": "json", "schema": SCHEMA}, ['{"age": 1}', "{", '{"age": "x"}', "[]"]),
@@ -133,37 +129,40 @@ def test_a_target_that_cannot_be_used_is_told_by_its_line(running: RunningStack,
     said = {}
     for name, (scoring, targets) in wrong.items():
         with pytest.raises(Invalid) as caught:
-            running.client.environments.push(bundle(tmp_path / name, f"wrong-{name}", scoring, targets))
+            stack.client.environments.push(bundle(tmp_path / name, f"wrong-{name}", scoring, targets))
         assert [error["loc"] for error in caught.value.errors] == [["rows.jsonl", line, "target"] for line in (2, 3, 4)]
         said[name] = [error["msg"] for error in caught.value.errors]
     assert said["math"][2] == "line 4: the target cannot be read: it takes more than 0.5 s of CPU time"
     assert said["json"][1].startswith("line 3: the target does not fit scoring.schema: 'x' is not of type 'integer'")
     with pytest.raises(Invalid, match=r"environment\.yaml: line \d+: is no JSON Schema: 'strin'"):
-        running.client.environments.push(
+        stack.client.environments.push(
             bundle(tmp_path / "schema", "wrong-schema", {"scorer": "json", "schema": {"type": "strin"}}, [{}])
         )
 
 
 @pytest.mark.large
-def test_a_killed_scorer_loses_nothing_of_what_it_had_begun(running: RunningStack, model: Model) -> None:
-    (slow,) = running.evaluate("endless", [model])
-    for event in running.client.events(slow.id):
+def test_a_killed_scorer_loses_nothing_of_what_it_had_begun(stack: RunningStack, model: Model) -> None:
+    # A fresh one, which has no workers yet but those of this test.
+    stack.kill("scorer")
+    stack.until_ready()
+    (slow,) = stack.evaluate("endless", [model])
+    for event in stack.client.events(slow.id):
         if event.type == "assay.evaluation.progress" and event.data["done"] >= 2:
             break
-    (scorer,) = running.pids("scorer")
+    (scorer,) = stack.pids("scorer")
     workers = [int(pid) for pid in Path(f"/proc/{scorer}/task/{scorer}/children").read_text().split()]
     assert len(workers) == 2
     os.kill(scorer, signal.SIGKILL)
     # Another one meanwhile, on the same model.
-    (quick,) = running.evaluate("math", [model])
-    (slow, quick) = running.wait([slow, quick])
+    (quick,) = stack.evaluate("math", [model])
+    (slow, quick) = stack.wait([slow, quick])
     assert metrics_of(quick)["overall_score"] == 0.75
     assert quick.finished_at
     assert slow.finished_at
     assert quick.finished_at < slow.finished_at
     metrics = metrics_of(slow)
     assert (metrics["scored"], metrics["correct"], metrics["overall_score"]) == (8, 1, 1 / 8)
-    rows = running.rows(slow)
+    rows = stack.rows(slow)
     assert [row["index"] for row in rows] == list(range(8))
     reasons = [row["detail"] for row in rows]
     assert reasons == [None, *["Not scored: it takes more than 0.5 s of CPU time"] * 6, None]

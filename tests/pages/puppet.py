@@ -7,6 +7,8 @@ from threading import Condition, Thread
 from types import TracebackType
 from typing import Any, Self
 
+from tests.parrot import PROBE
+
 Say = Callable[[str], str]
 """What a model says to the last message's text. Raises `Refusal`."""
 
@@ -56,17 +58,20 @@ class Puppet:
             self._changed.notify_all()
 
     def answer(self, body: dict[str, Any]) -> str:
-        """Waits until it may; raises `Refusal`."""
+        """Waits until it may; raises `Refusal`. A probe is answered at once: it may come at any time."""
+        prompt: str = body["messages"][-1]["content"]
+        say = self.models.get(body["model"])
+        if say is not None and prompt == PROBE:
+            return prompt
         with self._changed:
             released = self._released
             self._changed.wait_for(lambda: self._allowed is None or self._allowed > 0 or self._released > released)
             # What was let go of does not use up what is let through afterwards.
             if self._allowed is not None and self._released == released:
                 self._allowed -= 1
-        say = self.models.get(body["model"])
         if say is None:
             raise Refusal(404, json.dumps({"error": {"message": f"there is no model {body['model']}"}}))
-        return say(body["messages"][-1]["content"])
+        return say(prompt)
 
 
 class _Server(ThreadingHTTPServer):
