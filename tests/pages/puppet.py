@@ -60,8 +60,7 @@ class Puppet:
     def answer(self, body: dict[str, Any]) -> str:
         """Waits until it may; raises `Refusal`. A probe is answered at once: it may come at any time."""
         prompt: str = body["messages"][-1]["content"]
-        say = self.models.get(body["model"])
-        if say is not None and prompt == PROBE:
+        if body["model"] in self.models and prompt == PROBE:
             return prompt
         with self._changed:
             released = self._released
@@ -69,6 +68,7 @@ class Puppet:
             # What was let go of does not use up what is let through afterwards.
             if self._allowed is not None and self._released == released:
                 self._allowed -= 1
+        say = self.models.get(body["model"])
         if say is None:
             raise Refusal(404, json.dumps({"error": {"message": f"there is no model {body['model']}"}}))
         return say(prompt)
