@@ -114,6 +114,7 @@ async def redrive(database: Database, evaluation_id: str) -> Document:
         )
     if not document["progress"]["infra_error"]:
         raise Conflict(f"evaluation #{document['number']} has no infra_error to call again")
+    await _refuse_other_engine(database, document)
     following = {**document, "round": document["round"] + 1}
     event = status_event(following, Status.RUNNING, {"total": document["progress"]["total"]})
     progress = {**document["progress"], "infra_error": 0}
@@ -141,6 +142,18 @@ async def redrive(database: Database, evaluation_id: str) -> Document:
         raise Conflict(f"evaluation #{document['number']} was just redriven")
     kill_point("orchestrator.redriven")
     return changed
+
+
+async def _refuse_other_engine(database: Database, evaluation: Document) -> None:
+    """What is called again must be what was called: an engine that would load something else now answers for another model."""
+    for who in ("model", "judge"):
+        kept = evaluation.get(f"{who}_settings") or {}
+        model = await database["models"].find_one({"_id": evaluation.get(who)}) if kept.get("engine") else None
+        if model and (model["engine"], model["model"]) != (kept["engine"], kept["model"]):
+            raise Conflict(
+                f"the engine of {who} {model['name']} has other settings than when evaluation "
+                f"#{evaluation['number']} was started; start a new evaluation"
+            )
 
 
 async def request_cancel(database: Database, evaluation_id: str) -> Document:

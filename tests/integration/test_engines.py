@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from nats.js.errors import KeyNotFoundError
 
+from services.orchestrator.creation import redrive
 from services.orchestrator.engines import Engines
 from services.orchestrator.models import Models, settings_of
 from services.orchestrator.needs import Needs
@@ -265,6 +266,17 @@ async def test_an_engine_that_is_needed_is_neither_stopped_nor_changed(played: P
     await played.engines.stop(played.id)
     await played.until("stopped", "stopped")
     assert (await played.models.update(played.id, changed))["engine"]["checkpoint"] == "/models/other"
+
+
+async def test_an_evaluation_is_not_redriven_with_another_checkpoint(played: Played) -> None:
+    ended = {"status": "completed", "open": False, "progress": {"total": 2, "done": 2, "infra_error": 1}}
+    said = {"group": "g1", "slug": "sums", "model_name": "m 0.26"}
+    evaluation = await played.evaluation(9, **ended, **said)
+    await played.models.update(played.id, {"engine": {"name": "sample", "checkpoint": "/models/other"}})
+    with pytest.raises(Conflict, match=r"the engine of model m 0\.26 has other settings than when evaluation #9"):
+        await redrive(played.database, evaluation["_id"])
+    await played.models.update(played.id, {"engine": evaluation["model_settings"]["engine"]})
+    assert (await redrive(played.database, evaluation["_id"]))["round"] == 1
 
 
 async def test_a_model_that_is_not_up_is_not_probed(played: Played) -> None:
