@@ -73,7 +73,7 @@ class Launcher:
         offered = await asyncio.gather(
             *(asyncio.to_thread(one.offered, name, path) for name, one in sorted(self._tools.templates.items()))
         )
-        return {"items": [one.model_dump(mode="json") for one in offered]}
+        return {"engines": [one.model_dump(mode="json") for one in offered]}
 
     async def stop(self) -> None:
         """Stop all engines; others may have them."""

@@ -475,7 +475,7 @@ async def test_a_killed_launcher_leaves_nothing_and_the_next_one_takes_over(desk
 
 async def test_templates_say_what_is_missing(desk: Desk, launcher: FastStream) -> None:
     answer = await desk.nc.request("launcher.engines", b"{}", timeout=20)
-    offered = {one["name"]: one for one in json.loads(answer.data)["ok"]["items"]}
+    offered = {one["name"]: one for one in json.loads(answer.data)["ok"]["engines"]}
     assert offered["tiny"] == {
         "name": "tiny", "title": "A tiny engine", "takes": ["folder", "s3", "hub"], "missing": None,
     }  # fmt: skip
