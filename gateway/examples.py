@@ -59,6 +59,8 @@ MODEL: dict[str, Any] = {
     "status": "running",
     "status_detail": "answers",
     "status_since": "2026-01-02T03:04:05Z",
+    "last_error": "cannot connect: connection refused",
+    "last_error_at": "2026-01-02T03:01:15Z",
     "latency_ms": 12.5,
     "pacing": {
         "mode": "auto",

@@ -103,6 +103,7 @@ def _details(model: Model) -> list[tuple[str, object]]:
         ("Id", model.id),
         ("Status", f"{model.status.value} {model.status_detail}".strip()),
         ("Since", moment(model.status_since)),
+        ("Last error", f"{moment(model.last_error_at)}: {model.last_error}" if model.last_error else NONE),
         ("Latency", number(model.latency_ms, 1, " ms")),
         ("Source", model.source.value),
         ("Platform", _on_platform(model)),

@@ -147,6 +147,8 @@ class StreamedAnswer:
         choices = document.get("choices")
         if not choices:
             return
+        if not isinstance(choices, list) or not isinstance(choices[0], dict):
+            raise CallFailed("a streamed event has no choice", retryable=True, kind="a broken stream")
         choice = choices[0]
         delta = choice.get("delta")
         thinking = ""

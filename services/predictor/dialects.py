@@ -115,6 +115,17 @@ QUIRKS: tuple[Quirk, ...] = (
 )
 """In the order in which they are tried."""
 
+_NO_CHAT_TEMPLATE = _pattern(
+    r"(?:provide|without|has no|have no|no) a? ?chat.?template|chat.?template (?:is|was) (?:not|no|missing)|template not found"
+)
+"""vLLM, SGLang, transformers and TGI of a base model, whose tokenizer has none."""
+
+
+def wants_completions(status: int, text: str) -> bool:
+    """Whether a refusal of a chat says that the model knows no chats: a base model, which the completions API fits."""
+    return status in REFUSING and _NO_CHAT_TEMPLATE.search(text) is not None
+
+
 REFUSING = frozenset({400, 404, 422, 500, 501})
 """Statuses with which a body is refused; 500 is what a chat template that raises gives in some engines."""
 

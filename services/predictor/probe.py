@@ -9,6 +9,7 @@ import time
 
 from services.predictor.answers import CallFailed, Trouble
 from services.predictor.connections import ExchangeFailed
+from services.predictor.dialects import wants_completions
 from services.predictor.endpoint import Endpoint
 from services.predictor.keys import KeyMissing
 from services.predictor.listing import MAX_LIST_BYTES, in_short, lists, names_of, read_cards
@@ -108,6 +109,8 @@ async def _complete(endpoint: Endpoint, within_s: float, said: str, *, listed: b
         )
     except CallFailed as failure:
         detail = f"{said}; a tiny completion: {failure.message}"
+        if hint := _hint(endpoint, failure, listed=listed):
+            return _down(f"{detail}; {hint}")
         return ProbeAnswer(
             status=ModelStatus.RUNNING if _alive(failure, listed=bool(listed)) else ModelStatus.UNREACHABLE,
             detail=detail,
@@ -117,6 +120,16 @@ async def _complete(endpoint: Endpoint, within_s: float, said: str, *, listed: b
         detail="it answers" if listed else f"it answers; {said}",
         latency_ms=round((time.monotonic() - began) * 1000, 3),
     )
+
+
+def _hint(endpoint: Endpoint, failure: CallFailed, *, listed: bool | None) -> str | None:
+    """What would be right, where no call can be answered and the reason is known."""
+    model = endpoint.model
+    if model.api == "chat" and wants_completions(failure.status or 0, failure.message):
+        return "a base model has no chat template: the API completions fits it"
+    if failure.status == 404 and listed is None and not model.base_url.endswith("/v1"):
+        return "most base URLs end with /v1"
+    return None
 
 
 def _alive(failure: CallFailed, *, listed: bool) -> bool:

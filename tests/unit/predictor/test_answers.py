@@ -178,7 +178,17 @@ def test_a_streamed_completion() -> None:
     assert stream('data: {"choices": [{"text": "a", "finish_reason": "length"}]}').answer().output == "a"
 
 
-@pytest.mark.parametrize("event", ["data: {", 'data: {"error": {"message": "out of memory"}}', "data: 7"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        "data: {",
+        'data: {"error": {"message": "out of memory"}}',
+        "data: 7",
+        'data: {"choices": ["a"]}',
+        'data: {"choices": {"0": {}}}',
+        'data: {"choices": "a"}',
+    ],
+)
 def test_a_broken_event_is_a_failed_call(event: str) -> None:
     with pytest.raises(CallFailed):
         stream(event)

@@ -139,6 +139,78 @@ def test_a_system_message_is_said_by_the_user(messages: list[tuple[str, str]], c
     assert adapted(body, [row])[0]["messages"] == [{"role": role, "content": content} for role, content in changed]
 
 
+ANSWERS: list[tuple[str, Any, tuple[str, str, str | None, int | None]]] = [
+    (
+        "OpenAI, a refusal",
+        {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-2024-08-06",
+         "choices": [{"index": 0, "message": {"role": "assistant", "content": None, "refusal": "I'm sorry, I can't."},
+                      "logprobs": None, "finish_reason": "stop"}],
+         "usage": {"prompt_tokens": 8, "completion_tokens": 7, "total_tokens": 15, "completion_tokens_details": {"reasoning_tokens": 0}},
+         "system_fingerprint": "fp_1"},
+        ("I'm sorry, I can't.", "", "stop", 7),
+    ),
+    (
+        "vLLM with a reasoning parser",
+        {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+         "choices": [{"index": 0, "message": {"role": "assistant", "reasoning_content": "2 and 2", "content": "4", "tool_calls": []},
+                      "logprobs": None, "finish_reason": "stop", "stop_reason": None}],
+         "usage": {"prompt_tokens": 8, "total_tokens": 12, "completion_tokens": 4, "prompt_tokens_details": None},
+         "prompt_logprobs": None},
+        ("4", "2 and 2", "stop", 4),
+    ),
+    (
+        "vLLM, the completions API of a base model",
+        {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m",
+         "choices": [{"index": 0, "text": " 4\nQ:", "logprobs": None, "finish_reason": "length", "stop_reason": None}],
+         "usage": {"prompt_tokens": 8, "total_tokens": 12, "completion_tokens": 4}},
+        (" 4\nQ:", "", "length", 4),
+    ),
+    (
+        "SGLang",
+        {"id": "1", "object": "chat.completion", "created": 1, "model": "m",
+         "choices": [{"index": 0, "message": {"role": "assistant", "content": "4", "reasoning_content": None, "tool_calls": None},
+                      "logprobs": None, "finish_reason": "stop", "matched_stop": 151645}],
+         "usage": {"prompt_tokens": 8, "total_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": None}},
+        ("4", "", "stop", 2),
+    ),
+    (
+        "llama.cpp's server, thoughts left in the text",
+        {"choices": [{"finish_reason": "stop", "index": 0,
+                      "message": {"role": "assistant", "content": "<think>\n2 and 2\n</think>\n\n4"}}],
+         "created": 1, "model": "m.gguf", "object": "chat.completion", "id": "chatcmpl-1",
+         "usage": {"completion_tokens": 9, "prompt_tokens": 8, "total_tokens": 17},
+         "timings": {"prompt_n": 8, "predicted_n": 9}},
+        ("4", "2 and 2", "stop", 9),
+    ),
+    (
+        "Ollama",
+        {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "qwen3:4b", "system_fingerprint": "fp_ollama",
+         "choices": [{"index": 0, "message": {"role": "assistant", "content": "4", "reasoning": "2 and 2"}, "finish_reason": "stop"}],
+         "usage": {"prompt_tokens": 8, "completion_tokens": 5, "total_tokens": 13}},
+        ("4", "2 and 2", "stop", 5),
+    ),
+    (
+        "TGI, another word for the end and no usage",
+        {"object": "chat.completion", "id": "", "created": 1, "model": "m", "system_fingerprint": "3.0.1-sha",
+         "choices": [{"index": 0, "message": {"role": "assistant", "content": "4"}, "logprobs": None, "finish_reason": "eos_token"}]},
+        ("4", "", "stop", None),
+    ),
+    (
+        "Google's OpenAI API, which has thought up its tokens",
+        {"choices": [{"finish_reason": "length", "index": 0, "message": {"role": "assistant"}}], "created": 1, "id": "1",
+         "model": "gemini-2.5-flash", "object": "chat.completion", "usage": {"prompt_tokens": 8, "total_tokens": 72}},
+        ("", "", "length", None),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "found"), [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
+def test_an_answer_is_read_as_it_is_given(document: Any, found: tuple[str, str, str | None, int | None]) -> None:
+    read = read_answer(json.dumps(document).encode())
+    tokens = read.usage.completion_tokens if read.usage else None
+    assert (read.output, read.reasoning, read.finish_reason, tokens) == found
+
+
 def answer(**choice: Any) -> bytes:
     return json.dumps({"choices": [{"index": 0, **choice}], "usage": None}).encode()
 

@@ -83,6 +83,31 @@ async def test_a_probe_says_what_it_found(models: bytes, completion: bytes, stat
     assert (answer.latency_ms is not None) == answer.detail.startswith("it answers")
 
 
+NO_TEMPLATES = [
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if the "
+    "tokenizer does not define one.",  # vLLM
+    "Cannot use chat template functions because tokenizer.chat_template is not set and no template argument was passed!",
+    "Template error: template not found",  # TGI
+]
+
+
+@pytest.mark.parametrize("said", NO_TEMPLATES)
+async def test_a_base_model_that_is_asked_to_chat_is_told_apart(said: str) -> None:
+    handler = answering(LISTED, refused(b"400 Bad Request", said))
+    answer = await found(handler)
+    assert answer.status == UNREACHABLE
+    assert answer.detail.endswith("; a base model has no chat template: the API completions fits it")
+    assert (await found(handler, api="completions")).status == RUNNING
+
+
+async def test_a_base_url_that_lacks_its_end_is_told() -> None:
+    async with serving(answering(NO_LIST, NO_LIST)) as url:
+        short = await probe(endpoint(url.removesuffix("/v1") + "/v2"), 5.0, complete=True)
+        whole_url = await probe(endpoint(url), 5.0, complete=True)
+    assert short.detail.endswith("HTTP 404: Not Found; most base URLs end with /v1")
+    assert whole_url.detail.endswith("HTTP 404: Not Found")
+
+
 async def test_a_probe_is_one_tiny_completion_that_fits_the_dialect() -> None:
     asked: list[Any] = []
     await found(answering(LISTED, ANSWERED, asked))
