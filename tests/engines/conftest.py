@@ -9,7 +9,7 @@ import pytest
 from tests.engines.hub import Hub, serving
 from tests.engines.stack import INSTALLED, LONG, SHORT, EngineStack, chats, program
 
-HUB_TOKEN = "hf_not-to-be-seen-1234567890"
+HUB_TOKEN = "hf_NotToBeSeenAbCdEfGhIjKlMnOpQrStUvWx"  # of the form that llama.cpp insists on
 Said = dict[str, list[str]]
 
 
@@ -49,8 +49,14 @@ def hub_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("hub") / "cache"
 
 
+@pytest.fixture
+def engine_stack(running_stack: EngineStack) -> Iterator[EngineStack]:
+    yield running_stack
+    running_stack.clear()
+
+
 @pytest.fixture(scope="session")
-def engine_stack(tmp_path_factory: pytest.TempPathFactory, hub: Hub, hub_cache: Path) -> Iterator[EngineStack]:
+def running_stack(tmp_path_factory: pytest.TempPathFactory, hub: Hub, hub_cache: Path) -> Iterator[EngineStack]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(INSTALLED), prepend=":")
         with EngineStack(

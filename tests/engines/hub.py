@@ -93,6 +93,9 @@ class Hub:
             )
         kind, _, rest = path.removeprefix("/api/models").removeprefix(f"/{name}").strip("/").partition("/")
         revision, _, file = rest.partition("/")
+        if kind == "refs":
+            branch = {"name": BRANCH, "ref": f"refs/heads/{BRANCH}", "targetCommit": repository.commit}
+            return _json({"branches": [branch], "tags": [], "converts": []})
         if rest and revision not in (BRANCH, repository.commit):
             return _refusal(HTTPStatus.NOT_FOUND, "RevisionNotFound", f"Invalid rev id: {revision}")
         if kind == "resolve":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from minio import Minio
 
 from deploy.embedded.parts import cache_folder
 from services.launcher.local import KEEPER
@@ -22,6 +23,8 @@ ITEMS = 8
 SHORT, LONG = 24, 300
 """Tokens of an answer; a long one takes a second."""
 START_S = 120.0
+ARGS = {"llama.cpp": ["--parallel", "1", "--cache-type-k", "f32", "--cache-type-v", "f32"]}
+"""So that arithmetic is as exact as transformers': with requests in one batch, or half as many bits, the next word may be another one."""
 
 
 def program(name: str, *arguments: str, given: str = "") -> str:
@@ -50,8 +53,25 @@ class EngineStack(RunningStack):
     """A running stack with engines on its launcher's PATH."""
 
     def add_engine(self, name: str, engine: str, checkpoint: str | Path, **settings: Any) -> Model:
-        chosen = {"name": engine, "checkpoint": str(checkpoint), "start_timeout_s": START_S, **settings}
+        own = {"checkpoint": str(checkpoint), "args": ARGS.get(engine, []), "start_timeout_s": START_S}
+        chosen = {"name": engine, **own, **settings}
         return self.client.models.add(name, engine=chosen)  # type: ignore[arg-type]
+
+    def upload(self, folder: Path, bucket: str, prefix: str) -> set[str]:
+        """Put the folder's files into a new bucket of the stack's object store; their names."""
+        found = self.embedded.environment
+        store = Minio(
+            found["ASSAY_S3_ENDPOINT"].removeprefix("http://"),
+            found["ASSAY_S3_ACCESS_KEY"],
+            found["ASSAY_S3_SECRET_KEY"],
+            secure=False,
+            region="us-east-1",
+        )
+        store.make_bucket(bucket)
+        names = {path.name for path in folder.iterdir()}
+        for name in names:
+            store.fput_object(bucket, f"{prefix}/{name}", str(folder / name))
+        return names
 
     def evaluate_items(self, model: Model, max_tokens: int = SHORT) -> Evaluation:
         """Starts an evaluation of the first items."""
@@ -90,6 +110,15 @@ class EngineStack(RunningStack):
         for pid in self.engines(checkpoint):
             if str(KEEPER).encode() not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
                 os.kill(pid, signal.SIGKILL)
+
+    def clear(self) -> None:
+        """Whatever a test left: no model, and no engine of one."""
+        for model in list(self.client.models.list()):
+            self.remove_model(model.id)
+            deadline = time.monotonic() + START_S
+            while model.engine and self.engines(model.engine.checkpoint):
+                assert time.monotonic() < deadline, f"the engine of {model.name} runs on"
+                time.sleep(0.1)
 
     def stop_engine(self, model: Model, checkpoint: str | Path) -> None:
         """By a person's hand; nothing of it is left."""

@@ -34,6 +34,18 @@ def test_a_hub_id_becomes_a_completed_evaluation(
     engine_stack.stop_engine(model, name)
 
 
+def test_llama_cpp_fetches_a_hub_id_with_the_token(engine_stack: EngineStack, hub: Hub, tiny: Path, said: Said) -> None:
+    name = "acme/tiny-one-GGUF"
+    hub.repositories[name] = Repository(tiny / "gguf", token=HUB_TOKEN)
+    model = engine_stack.add_engine("GGUF from the Hub", "llama.cpp", name)
+    (done,) = engine_stack.wait([engine_stack.evaluate_items(model)])
+    assert (done.status, done.progress.scored) == ("completed", ITEMS), done.error
+    assert engine_stack.outputs(done) == said["one"]
+    assert hub.fetched(name) == ["one.gguf"]
+    assert any(f"loading model '{name}'" in line for line in engine_stack.client.models.log(model.id))
+    engine_stack.stop_engine(model, name)
+
+
 def test_a_gated_model_is_fetched_with_the_token_at_a_revision(
     engine_stack: EngineStack, hub: Hub, tiny: Path, said: Said
 ) -> None:
@@ -44,6 +56,7 @@ def test_a_gated_model_is_fetched_with_the_token_at_a_revision(
     assert (done.status, done.progress.scored) == ("completed", ITEMS), done.error
     assert engine_stack.outputs(done) == said["two"]
     assert set(hub.fetched(name)) >= NEEDED
+    assert HUB_TOKEN not in "\n".join([*engine_stack.client.models.log(model.id), *engine_stack.told(done)])
     found = subprocess.run(["grep", "-rl", HUB_TOKEN, engine_stack.data], capture_output=True, text=True, check=False)
     assert found.stdout == ""
     engine_stack.stop_engine(model, f"{name}@{BRANCH}")

@@ -1,5 +1,6 @@
 """Trained models: a checkpoint on this machine becomes an evaluation whose answers are those of that checkpoint and no other."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
     [
         pytest.param("transformers", "one", None, "one", id="transformers-folder"),
         pytest.param("transformers", "adapted", None, "adapted", id="transformers-folder-with-adapter"),
-        pytest.param("llama.cpp", "one.gguf", None, "one", id="llama.cpp-file"),
-        pytest.param("llama.cpp", "one.gguf", "adapter.gguf", "adapted", id="llama.cpp-file-and-adapter"),
+        pytest.param("llama.cpp", "gguf/one.gguf", None, "one", id="llama.cpp-file"),
+        pytest.param("llama.cpp", "gguf/one.gguf", "adapter.gguf", "adapted", id="llama.cpp-file-and-adapter"),
     ],
 )
 def test_a_checkpoint_becomes_a_completed_evaluation(
@@ -34,6 +35,21 @@ def test_a_checkpoint_becomes_a_completed_evaluation(
     assert (f"loading weights file {path}/model.safetensors" if path.is_dir() else f"loading model '{path}'") in log
     assert engine_stack.engines(path)
     engine_stack.stop_engine(model, path)
+
+
+def test_a_checkpoint_in_the_object_store_is_fetched_by_the_launcher(
+    engine_stack: EngineStack, tiny: Path, said: Said
+) -> None:
+    files = engine_stack.upload(tiny / "two", "checkpoints", "tuned/two")
+    model = engine_stack.add_engine("two from S3", "transformers", "s3://checkpoints/tuned/two")
+    (done,) = engine_stack.wait([engine_stack.evaluate_items(model)], timeout=200)
+    assert (done.status, done.progress.scored) == ("completed", ITEMS), done.error
+    assert engine_stack.outputs(done) == said["two"]
+    log = "\n".join(engine_stack.client.models.log(model.id))
+    loaded = re.search(r"loading weights file (\S+)/model\.safetensors", log)
+    assert loaded, log
+    assert {path.name for path in Path(loaded[1]).iterdir()} >= files
+    engine_stack.stop_engine(model, loaded[1])
 
 
 def test_an_engine_killed_in_mid_run_is_started_again_and_the_evaluation_goes_on(
@@ -58,7 +74,7 @@ def test_an_engine_killed_in_mid_run_is_started_again_and_the_evaluation_goes_on
 
 
 def test_an_engine_that_nothing_needs_is_stopped(engine_stack: EngineStack, tiny: Path) -> None:
-    path = tiny / "one.gguf"
+    path = tiny / "gguf/one.gguf"
     model = engine_stack.add_engine("idle", "llama.cpp", path, idle_stop_s=10)
     done = engine_stack.wait([engine_stack.evaluate_items(model)])[0]
     assert done.status == "completed", done.error

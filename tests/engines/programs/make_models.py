@@ -6,7 +6,7 @@ nothing sensible, but by greedy decoding always the same, and something else tha
     one/, two/       checkpoints
     adapted/         the weights of one/ with a LoRA adapter beside them
     adapter/         the same adapter alone
-    one.gguf         one/ as llama.cpp reads it
+    gguf/one.gguf    one/ as llama.cpp reads it
     adapter.gguf     the adapter likewise
 """
 
@@ -155,7 +155,8 @@ def main(home: Path) -> None:
     shutil.copytree(home / "one", home / "adapted")
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.copy(home / "adapter" / file, home / "adapted")
-    as_gguf(home / "one", home / "one.gguf")
+    (home / "gguf").mkdir()
+    as_gguf(home / "one", home / "gguf" / "one.gguf")
     adapter_as_gguf(home / "adapter", home / "adapter.gguf")
 
 
