@@ -8,6 +8,7 @@ knows is in KV `pacing`, from where the next one goes on. `docs/pacing.md` tells
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from nats.aio.client import Client
@@ -33,6 +34,8 @@ logger = logging.getLogger("assay.predictor")
 TICK_S = 0.25
 IDLE_S = 5.0
 """A model without a call for so long needs no controller."""
+LOOK_S = 5.0
+"""How often an idle model's replica looks anyway; it is woken by a job, or by a new state or setting."""
 SHOWN_S = 1.0
 PAUSED_S = 5.0
 """A `Retry-After` that holds for longer is shown as a pause of the model; below, replicas just wait."""
@@ -87,21 +90,29 @@ class Controller:
         return self._leads and self._lease.held
 
     async def _run(self) -> None:
+        wanted = True
         while True:
+            if not wanted and not self._worker.under_way:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._worker.stirred.wait()
+            self._worker.stirred.clear()
             await asyncio.sleep(TICK_S)
+            wanted = True
             try:
-                await self._tick()
+                wanted = await self._tick()
             except Exception as error:
                 logger.warning("pacing of model %s: %s: %.200s", self._model_id, type(error).__name__, error)
 
-    async def _tick(self) -> None:
+    async def _tick(self) -> bool:
+        """Whether the model needs a controller."""
         now = time.monotonic()
         report = self._worker.tally.report(self._replica, self._worker.gate)
         if report:
             self._active_at = now
         if not self._wanted(now):
             await self._step_down()
-            return
+            return False
         held = await self._lease.tick()
         if held and not self._leads:
             await self._take_over()
@@ -112,6 +123,7 @@ class Controller:
             await self._nc.publish(subjects.pacing_report(self._model_id), report.model_dump_json().encode())
         if self.leads:
             await self._control(time.monotonic())
+        return True
 
     def _wanted(self, now: float) -> bool:
         """Whether the model needs a controller: calls are made or wait, it is paused, or its settings are new."""

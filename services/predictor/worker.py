@@ -67,6 +67,8 @@ class ModelWorker:
         self._complained_at = -math.inf
         self.tally = Tally()
         self.gate = Gate(lambda: self.tally.in_flight)
+        self.stirred = asyncio.Event()
+        """Set where a job was taken, or the state or the endpoint is another."""
         self.state: PacingState | None = None
         """What KV `pacing` says of the model; None: nothing yet."""
         self._held: Counter[tuple[str, str]] = Counter()  # evaluation, `_judge` -> its calls that wait at the gate
@@ -86,6 +88,7 @@ class ModelWorker:
         """New settings count from the next call on; calls under way end with the old ones."""
         self.endpoint.close()
         self.endpoint = endpoint
+        self.stirred.set()
         self.gate.pace(endpoint.model.requests_per_minute is not None)
 
     async def apply(self, state: PacingState | None) -> None:
@@ -94,6 +97,7 @@ class ModelWorker:
             if state and self.state and state.at < self.state.at:
                 return
             self.state = state
+            self.stirred.set()
             status = state.status if state else ModelStatus.RUNNING
             runs = status is ModelStatus.RUNNING
             if runs != self._pulls:
@@ -138,6 +142,7 @@ class ModelWorker:
 
     def _take(self, message: Msg) -> None:
         self._under_way[message.reply] = time.monotonic()
+        self.stirred.set()
         task = asyncio.create_task(self._handle(message))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
