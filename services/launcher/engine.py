@@ -42,6 +42,8 @@ READY_TIMEOUT_S = 5.0
 TOLD_S = 0.5
 """Between two tellings of what it prints while it starts, and of its state."""
 TOLD_RUNNING_S = 5.0
+TOGETHER_S = 0.1
+"""What is printed within this is told together."""
 TOLD_LINES = 10
 LAST_LINES = 8
 """Of an engine that failed, in its state."""
@@ -303,15 +305,17 @@ class Engine:
             await asyncio.sleep(TOLD_S)
 
     async def _tell_lines(self) -> None:
-        kept = 0
+        """What comes after a pause is told at once, what goes on coming now and then."""
         while True:
-            running = self._state.status is ModelStatus.RUNNING
-            await asyncio.sleep(TOLD_RUNNING_S if running else TOLD_S)
-            with suppress(*OUTAGES):
+            await self._output.came.wait()
+            await asyncio.sleep(TOGETHER_S)
+            self._output.came.clear()
+            try:
                 await self._tell_new_lines(TOLD_LINES)
-                if self._output.count != kept:
-                    kept = self._output.count
-                    await put_lines(self._tools.store, self.order.model, list(self._output.lines))
+                await put_lines(self._tools.store, self.order.model, list(self._output.lines))
+            except OUTAGES:
+                self._output.came.set()
+            await asyncio.sleep(TOLD_RUNNING_S if self._state.status is ModelStatus.RUNNING else TOLD_S)
 
     async def _tell_new_lines(self, most: int) -> None:
         if lines := self._output.take(most):

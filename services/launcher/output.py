@@ -1,5 +1,6 @@
 """What an engine prints: hostile until proven otherwise, so lines are bounded in length, number and rate, and hold no secret."""
 
+import asyncio
 import re
 from collections import deque
 from collections.abc import Sequence
@@ -35,8 +36,8 @@ class Output:
         self._untold: deque[str] = deque(maxlen=KEPT_LINES)
         self._passed_over = 0
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self.count = 0
-        """Lines that came so far."""
+        self.came = asyncio.Event()
+        """Set with each line."""
 
     def feed(self, chunk: bytes) -> None:
         """Bytes as they come; a carriage return ends a line too, as progress bars use it."""
@@ -62,10 +63,10 @@ class Output:
         line = clean(line, self._secrets)
         if not line:
             return
-        self.count += 1
         self.lines.append(line)
         self._passed_over += len(self._untold) == KEPT_LINES
         self._untold.append(line)
+        self.came.set()
 
     def end(self) -> None:
         """Nothing more will come: the last line may lack its end."""
