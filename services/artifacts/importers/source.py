@@ -48,6 +48,8 @@ def unpack(sent: Path, filename: str, folder: Path, limits: Limits) -> None:
         raise TooLarge(f"what was sent is larger than {limits.max_archive_bytes:,} bytes")
     if zipfile.is_zipfile(sent):
         extract(sent, folder, (), archive_limits(limits))
+    elif filename.lower().endswith(".zip"):
+        raise wrong_file(safe_name(filename), "is no zip, or not the whole of one")
     else:
         shutil.move(sent, folder / safe_name(filename))
 

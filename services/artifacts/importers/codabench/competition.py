@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from dateutil import parser as dates
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -45,6 +45,10 @@ def _when(value: Any) -> Any:
 def _none_for_zero(value: Any) -> Any:
     """A quota of 0 means none."""
     return value or None
+
+
+def _direction(value: Any) -> Any:
+    return value.strip().lower() or None if isinstance(value, str) else value
 
 
 def _indexes(value: Any) -> Any:
@@ -109,7 +113,7 @@ class Column(_Read):
     key: Annotated[Text, Field(min_length=1)]
     title: Text | None = None
     index: int | None = None
-    sorting: str | None = None
+    sorting: Annotated[Literal["asc", "desc"] | None, BeforeValidator(_direction)] = None
     computation: str | None = None
     computation_indexes: Annotated[list[int] | None, BeforeValidator(_indexes)] = None
     precision: int | None = None

@@ -50,7 +50,7 @@ def _column(column: Column, by_index: dict[int | None, Column], report: Report) 
     values: dict[str, Any] = {
         "key": column.key,
         "title": column.title or column.key,
-        "sorting": "asc" if (column.sorting or "").strip().lower() == "asc" else "desc",
+        "sorting": column.sorting or "desc",
         "precision": min(10, max(0, _PRECISION if column.precision is None else column.precision)),
     }
     if column.hidden:

@@ -404,6 +404,11 @@ WRONG: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     "a tag that runs code": (
         bundle("version: 2\ntitle: !!python/object/apply:os.system [id]"), {}, r"^competition\.yaml: line 2.*could not determine a constructor"
     ),
+    "half a zip": ({"sums.zip": b"PK\x03\x04 and no more"}, {"name": None}, r"^sums\.zip: is no zip, or not the whole of one$"),
+    "no direction": (
+        bundle(competition(leaderboards=[{"title": "R", "columns": [{"key": "loss", "sorting": "upwards"}]}])), {},
+        r"leaderboards\.0\.columns\.0\.sorting: line \d+: must be .*asc.*desc"
+    ),
     "no tasks": (bundle("version: 2\ntitle: A\nphases: [{name: a, tasks: [0]}]"), {}, r"^competition\.yaml\.tasks: tasks is missing$"),
     "a task without an index": (
         bundle(competition(tasks=[{"name": "A", "scoring_program": "scoring_program"}])), {}, r"tasks\.0\.index: line \d+: index is missing"
@@ -505,5 +510,5 @@ def test_an_error_quotes_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_named(tmp_path: Path, case: str) -> None:
     files, options, said = WRONG[case]
-    found = told(tmp_path, files, "sums.zip", format="codabench", **options)
+    found = told(tmp_path, files, **{"name": "sums.zip", "format": "codabench", **options})
     assert re.search(said, found), found
