@@ -8,6 +8,9 @@ from services.orchestrator.engine_states import Seen
 from shared.contracts import ModelStatus
 from shared.storage.mongo import Document
 
+TAKEN_WITHIN = timedelta(seconds=10)
+"""For so long it is nothing to speak of that no launcher has taken an engine: one that was killed is back by then."""
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -38,16 +41,20 @@ def patience(
         return Patience()
     if engine and engine.status is ModelStatus.FAILED:
         return Patience(True, True, True, f"the engine of {who} {model['name']} failed: {engine.detail}")
-    if engine and engine.status is not ModelStatus.RUNNING and engine.attended:
-        message = f"Starting the engine of {who} {model['name']}: {engine.detail}"
-        return Patience(waits=True, message=message, level="info")
-    if model["status"] != ModelStatus.UNREACHABLE and (engine is None or engine.attended):
-        return Patience()
-    detail = engine.detail if engine and not engine.attended else model["status_detail"]
     asked_at: datetime = evaluation.get("redriven_at") or evaluation["created_at"]
-    since = max(model["status_since"], asked_at)
     own = evaluation.get("unreachable_wait_s")
     limit = timedelta(seconds=wait_s if own is None else own)
+    if engine is None or engine.status is ModelStatus.RUNNING:
+        if model["status"] != ModelStatus.UNREACHABLE:
+            return Patience()
+        since, detail = max(model["status_since"], asked_at), model["status_detail"]
+    else:
+        # The document follows what launchers say, a moment later.
+        since = max(model["status_since"], asked_at) if model["status"] == ModelStatus.STARTING else now
+        detail, limit = engine.detail, max(limit, TAKEN_WITHIN)
+        if engine.attended or now - since < TAKEN_WITHIN:
+            message = f"Starting the engine of {who} {model['name']}: {detail}"
+            return Patience(waits=True, message=message, level="info")
     if now - since < limit:
         until = f"{since + limit:%Y-%m-%d %H:%M:%S} UTC"
         return Patience(waits=True, message=f"Waiting for {who} {model['name']} until {until}: {detail}")

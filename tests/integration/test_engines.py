@@ -234,7 +234,7 @@ async def test_an_evaluation_keeps_the_engine_of_its_judge_up(played: Played) ->
     settings = settings_of(await played.models.get(played.id))
     evaluation = await played.evaluation(1, model="m-gone", model_settings={}, judge=played.id, judge_settings=settings)
     found = await played.needs(evaluation).look()
-    assert found.message.startswith("Waiting for judge m 0.26 until")
+    assert found.message == "Starting the engine of judge m 0.26: waits for a launcher to take it"
     order = await played.order()
     assert time.time() + 50 < order.until <= time.time() + 60
     store = await played.js.key_value(subjects.KV_ENGINES)

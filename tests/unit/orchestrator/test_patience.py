@@ -88,10 +88,19 @@ def test_an_engine_that_fails_ends_the_waiting() -> None:
 
 
 def test_an_engine_that_no_launcher_takes_is_waited_for_like_a_model_that_is_away() -> None:
-    assert patience(model("starting"), evaluation(), after(9), 10, engine=UNATTENDED).waits
-    found = patience(model("starting"), evaluation(), after(10), 10, engine=UNATTENDED)
+    found = patience(model("starting"), evaluation(), after(9), 0, engine=UNATTENDED)
+    assert found.message == "Starting the engine of model m: waits for a launcher to take it"
+    found = patience(model("starting"), evaluation(), after(11), 20, engine=UNATTENDED)
+    assert found.message == "Waiting for model m until 2026-01-02 12:00:20 UTC: waits for a launcher to take it"
+    found = patience(model("starting"), evaluation(), after(20), 20, engine=UNATTENDED)
     assert (found.over, found.failed) == (True, False)
-    assert found.message == "model m was unreachable for 10 s: waits for a launcher to take it"
+    assert found.message == "model m was unreachable for 20 s: waits for a launcher to take it"
+
+
+@pytest.mark.parametrize("status", ["running", "stopped", "unreachable"])
+def test_a_launcher_that_has_just_gone_is_not_gone_since_its_engine_came_up(status: str) -> None:
+    found = patience(model(status), evaluation(), after(1e6), 20, engine=UNATTENDED)
+    assert (found.waits, found.over) == (True, False)
 
 
 def test_an_engine_that_runs_is_a_model_like_any_other() -> None:
