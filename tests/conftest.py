@@ -14,11 +14,10 @@ from deploy.embedded.stack import Stack
 from shared.scoring import installed_scoring
 from shared.settings import Settings
 from tests.datasets_server import Hub, serving
-from tests.running import RunningStack
+from tests.running import MARKED_KEY, MARKED_TOKEN, RunningStack
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = ROOT / "tests" / "plugins"
-HF_TOKEN = "hf_secret"
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k" / "test.jsonl"
 
 
@@ -81,9 +80,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[Runnin
         RunningStack(
             tmp_path_factory.mktemp("stack"),
             ASSAY_HF_DATASETS_URL=hub.url,
-            ASSAY_HF_TOKEN=HF_TOKEN,
+            ASSAY_HF_TOKEN=MARKED_TOKEN,
             ASSAY_HF_ROUTER_URL=f"http://127.0.0.1:{free(1)[0]}/v1",  # where a test may serve what stands for Hugging Face's router
             ASSAY_SCORER_PROCESSES="2",
+            MARKED_API_KEY=MARKED_KEY,
         ) as running
     ):
         yield running

@@ -19,23 +19,23 @@ def repeat(prompt: str) -> str:
     return "x" * int(filling) + f" {word}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     say: Callable[[str], str]
 
     def do_GET(self) -> None:
-        self._answer({"object": "list", "data": [{"id": "parrot", "object": "model"}]})
+        self.answer({"object": "list", "data": [{"id": "parrot", "object": "model"}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         prompt = body["messages"][-1]["content"]
         content = prompt if prompt == PROBE else type(self).say(prompt)
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
-        self._answer({"choices": [choice], "usage": {"prompt_tokens": 10**30, "completion_tokens": 1}})
+        self.answer({"choices": [choice], "usage": {"prompt_tokens": 10**30, "completion_tokens": 1}})
 
-    def _answer(self, document: Any) -> None:
+    def answer(self, document: Any, status: int = 200) -> None:
         body = json.dumps(document).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -48,9 +48,9 @@ class _Handler(BaseHTTPRequestHandler):
 class Parrot:
     """`with Parrot() as parrot: ... parrot.base_url`"""
 
-    def __init__(self, say: Callable[[str], str] = repeat) -> None:
-        handler = type("Handler", (_Handler,), {"say": staticmethod(say)})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    def __init__(self, say: Callable[[str], str] = repeat, handler: type[Handler] = Handler, port: int = 0) -> None:
+        saying = type("Saying", (handler,), {"say": staticmethod(say)})
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), saying)
         self._server.daemon_threads = True
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
 

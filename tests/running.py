@@ -26,6 +26,10 @@ from shared.contracts import ACTIVE
 ROOT = Path(__file__).parent.parent
 WORD_PROBLEMS = ROOT / "environments" / "word-problems"
 
+MARKED_KEY = "sk-marked-in-the-environment-0123456789"
+MARKED_TOKEN = "hf_marked_token_0123456789"
+"""What the shared stack's predictors have in `MARKED_API_KEY`, and its services in `ASSAY_HF_TOKEN`: to be found nowhere."""
+
 
 _ON_THE_PORT = ["--host", "{host}", "--port", "{port}", "--models", "{served_name}=0.8"]
 _SAMPLE = [sys.executable, "-m", "assay.sample_endpoint", *_ON_THE_PORT]

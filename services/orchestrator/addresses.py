@@ -43,6 +43,12 @@ async def check_base_url(base_url: str, networks: Networks, resolve: Resolve = r
     return text.rstrip("/")
 
 
+def same_server(changed: str | None, present: str) -> bool:
+    """Whether two addresses that were checked have the same scheme, host and port; None is no change."""
+    first, second = httpx.URL(changed or present), httpx.URL(present)
+    return (first.scheme, first.raw_host, first.port) == (second.scheme, second.raw_host, second.port)
+
+
 async def _addresses(host: str, port: int, resolve: Resolve) -> list[str]:
     """What the host stands for. A name that does not resolve now has none: it is asked about again when it is called."""
     try:

@@ -12,7 +12,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from services.orchestrator import broker
-from services.orchestrator.addresses import check_base_url
+from services.orchestrator.addresses import check_base_url, same_server
 from services.orchestrator.engine_states import Seen
 from services.orchestrator.pacing import Pacing, first_state, mirrored
 from services.orchestrator.state import now
@@ -93,6 +93,8 @@ class Models:
             raise _wrong(
                 "base_url", "the deployment's own token goes to the router alone; give the model's key with it"
             )
+        elif document.get("api_key") and not same_server(changes.get("base_url"), document["base_url"]):
+            raise _wrong("base_url", "leads to another server than its key was given for; give api_key too, or null")
         document.update(changes)
         asked_anew = changes.keys() & {"base_url", "api_key", "api_key_env", "model", "api"}
         if asked_anew and document["status"] not in ENGINE_DOWN:

@@ -30,7 +30,7 @@ from services.predictor.connections import (
 )
 from services.predictor.deadlines import Deadline
 from services.predictor.dialects import Quirk, adapted, quirk
-from services.predictor.keys import KeyMissing
+from services.predictor.keys import KeyMissing, without_key
 from shared.contracts import ChatMessage, Job, ModelEndpoint
 from shared.networks import Networks
 
@@ -73,10 +73,16 @@ class Endpoint:
     async def ask(self, messages: list[ChatMessage], params: dict[str, Any]) -> Answer:
         """See `call`."""
         try:
-            return await self._ask(messages, params)
+            answer = await self._ask(messages, params)
         except CallFailed as failure:
             failure.message = self.without_key(failure.message)
+            failure.args = (failure.message,)
             raise
+        answer.output = self.without_key(answer.output)
+        answer.reasoning = self.without_key(answer.reasoning)
+        if answer.finish_reason:
+            answer.finish_reason = self.without_key(answer.finish_reason)
+        return answer
 
     async def _ask(self, messages: list[ChatMessage], params: dict[str, Any]) -> Answer:
         body = request_body(self.model.api, self.model.model, messages, params, stream=self.model.stream)
@@ -140,7 +146,7 @@ class Endpoint:
 
     def without_key(self, text: str) -> str:
         """What an endpoint said, without the key that it may repeat."""
-        return text.replace(self._api_key, "***") if self._api_key else text
+        return without_key(text, self._api_key)
 
 
 def _whole(response: Response) -> Answer:

@@ -1,4 +1,4 @@
-"""A model's key in the predictor's own environment, where the model names it there (`api_key_env`)."""
+"""A model's key: found in the predictor's own environment where the model names it there (`api_key_env`), and kept out of what is told."""
 
 from collections.abc import Mapping
 
@@ -20,3 +20,22 @@ def key_in(environment: Mapping[str, str], name: str, allowed: KeyVariables) -> 
     if not (value.isascii() and value.isprintable()):
         raise KeyMissing(f"the variable {name} holds no API key: one is of printable ASCII characters")
     return value
+
+
+_LEAST = 8
+"""Characters below which nothing is masked: what local servers take for a key is a word that answers may hold, and keeps nobody out."""
+
+
+def without_key(text: str, key: str | None) -> str:
+    """What an endpoint said, without the key that it may repeat, also where the text was cut in the midst of it."""
+    if not key or len(key) < _LEAST:
+        return text
+    if key in text:
+        text = text.replace(key, "***")
+    bare = text.rstrip("\u2026")
+    if key[:_LEAST] not in text[-len(key) - 1 :]:
+        return text
+    for length in range(len(key) - 1, _LEAST - 1, -1):
+        if bare.endswith(key[:length]):
+            return bare[:-length] + "***"
+    return text

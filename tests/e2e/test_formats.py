@@ -10,11 +10,10 @@ import yaml
 
 from assay import Invalid
 from shared.api import EnvironmentDetail, Model
-from tests.conftest import HF_TOKEN
 from tests.datasets_server import Hub
 from tests.e2e.test_gsm8k import MANIFEST
 from tests.parrot import Parrot
-from tests.running import EndpointProcess, RunningStack
+from tests.running import MARKED_TOKEN, EndpointProcess, RunningStack
 
 PROBLEMS = [
     {"question": f"Ann has {n} pens and buys 3. How many has she?", "answer": f"#### {n + 3}"} for n in range(30)
@@ -108,7 +107,7 @@ def test_a_dataset_is_fetched_and_its_preset_scores_it(stack: RunningStack, hub:
     environment = stack.client.environments.import_("huggingface", preset="gsm8k", num_fewshot=2, slug="fetched")
     assert environment.imported is not None
     assert environment.imported.source == "openai/gsm8k (main)"
-    assert {authorization for _, authorization in hub.seen} == {f"Bearer {HF_TOKEN}"}
+    assert {authorization for _, authorization in hub.seen} == {f"Bearer {MARKED_TOKEN}"}
     (first, *_) = stack.client.environments.items("fetched")
     assert [message["role"] for message in first.messages] == ["user", "assistant"] * 2 + ["user"]
     assert first.messages[1]["content"] == PROBLEMS[0]["answer"]

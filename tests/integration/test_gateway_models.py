@@ -259,6 +259,11 @@ async def test_local_servers_are_looked_for_by_the_orchestrator(gateway: Running
     assert found == {"items": [{**server, "needs_key": False}], "next": None}
 
 
+async def test_without_any_token_nothing_goes_through_the_router(gateway: RunningGateway) -> None:
+    refused = await gateway.http.post("/v1/models", json={"name": "a", "source": "huggingface", "model": "org/name"})
+    assert problem(refused, 422)["errors"][0]["loc"] == ["api_key"]
+
+
 async def test_the_deployments_token_goes_to_the_router_alone(stores: Settings) -> None:
     router = "http://127.0.0.1:9/v1"
     body = {"name": "a", "source": "huggingface", "model": "org/name"}

@@ -100,6 +100,17 @@ async def test_a_variable_that_is_not_allowed_is_refused_and_nothing_is_changed(
     assert (await models.get(model_id))["api_key_env"] == "A_API_KEY"
 
 
+async def test_a_key_is_sent_to_no_other_server_than_it_was_given_for(models: Models) -> None:
+    model_id = await add(models, api_key="ciphertext")
+    with pytest.raises(Invalid, match="base_url: leads to another server than its key was given for"):
+        await models.update(model_id, {"base_url": "http://127.0.0.1:2/v1"})
+    assert (await models.get(model_id))["base_url"] == "http://127.0.0.1:1/v1"
+    await models.update(model_id, {"base_url": "http://127.0.0.1:1/other"})
+    moved = await models.update(model_id, {"base_url": "http://127.0.0.1:2/v1", "api_key": "another"})
+    assert (moved["base_url"], moved["api_key"]) == ("http://127.0.0.1:2/v1", "another")
+    assert (await models.update(model_id, {"base_url": "http://127.0.0.1:3/v1", "api_key": None}))["api_key"] is None
+
+
 # The platform
 
 

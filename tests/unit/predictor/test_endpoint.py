@@ -232,4 +232,15 @@ async def test_a_key_that_an_endpoint_repeats_is_not_told() -> None:
     async with serving(saying(said)) as url:
         with pytest.raises(CallFailed) as caught:
             await endpoint(url, api_key="k-very-secret").call(JOB)
-    assert caught.value.message == "HTTP 401: Incorrect API key provided: ***."
+    assert caught.value.message == str(caught.value) == "HTTP 401: Incorrect API key provided: ***."
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_is_kept_without_the_key_that_it_repeats(stream: bool) -> None:
+    message = {"content": "It is k-very-secret!", "reasoning_content": "k-very-secret?"}
+    tokens = [event("It is k-ve"), event("ry-secret!", finish_reason="k-very-secret")]
+    handler = streaming(*tokens) if stream else saying(whole({"choices": [{"message": message}]}))
+    async with serving(handler) as url:
+        answer = await endpoint(url, api_key="k-very-secret", stream=stream).call(JOB)
+    assert answer.output == "It is ***!"
+    assert (answer.reasoning, answer.finish_reason) == (("", "***") if stream else ("***?", None))

@@ -4,7 +4,7 @@ import pytest
 
 from services.predictor.answers import CallFailed, Trouble
 from services.predictor.endpoint import Endpoint
-from services.predictor.keys import KeyMissing, key_in
+from services.predictor.keys import KeyMissing, key_in, without_key
 from services.predictor.probe import probe
 from shared.contracts import ModelEndpoint, ModelStatus
 from shared.key_variables import KeyVariables
@@ -53,3 +53,26 @@ async def test_without_its_key_nothing_is_sent_and_the_endpoint_counts_as_unreac
     assert (caught.value.retryable, caught.value.trouble) == (True, Trouble.UNREACHABLE)
     found = await probe(endpoint, 5, complete=True)
     assert (found.status, found.detail) == (ModelStatus.UNREACHABLE, "the variable A_API_KEY is not set")
+
+
+KEY = "sk-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("no word of it", "no word of it"),
+        (f"Bearer {KEY}, and {KEY}", "Bearer ***, and ***"),
+        (f"cut in the midst of {KEY[:11]}", "cut in the midst of ***"),
+        (f"with a mark: {KEY[:18]}\u2026", "with a mark: ***"),
+        (f"{KEY} {KEY[:8]}", "*** ***"),
+        (f"too little to tell: {KEY[:7]}", f"too little to tell: {KEY[:7]}"),
+    ],
+)
+def test_a_key_that_an_endpoint_repeats_is_not_told(said: str, kept: str) -> None:
+    assert without_key(said, KEY) == kept
+
+
+def test_what_is_too_short_to_keep_anybody_out_is_a_word_like_any_other() -> None:
+    assert without_key("I run in ollama", "ollama") == "I run in ollama"
+    assert without_key("text", None) == "text"
