@@ -112,7 +112,7 @@ async def test_a_sample_that_fails_again_and_again_is_no_evidence() -> None:
 async def test_after_a_pause_no_more_calls_begin_than_were_served_beside_those_refused() -> None:
     under_way = 10
     gate = Gate(lambda: under_way)
-    gate.hold(0.05)
+    gate.hold(0.3)  # longer than a starved loop takes to have them all waiting
     under_way = 0
     entered = 0
 
@@ -148,7 +148,7 @@ async def test_refusals_that_come_again_and_again_do_not_shrink_the_room_to_one_
 
     async with asyncio.timeout(5):
         for _ in range(5):
-            gate.hold(0.01)
+            gate.hold(0.1)
             under_way = 0
             waiting = [asyncio.create_task(call()) for _ in range(12)]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
