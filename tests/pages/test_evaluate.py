@@ -217,6 +217,32 @@ def test_a_model_is_added_on_the_way(visit: Visit, stack: RunningStack, models: 
     assert model.source == "platform"
 
 
+def test_a_stopped_model_may_be_chosen_and_its_evaluation_says_that_it_starts(
+    visit: Visit, stack: RunningStack, models: list[Model]
+) -> None:
+    mute = stack.add_sample_engine("evaluate-mute", "mute")
+    models.append(mute)
+    page = visit().go(f"{EVALUATE}?source=trained")
+    card = page.locator(f'[data-model="{mute.id}"]')
+    expect(card).to_contain_text("Starts when it is evaluated.")
+    expect(card.locator('[data-field="served"]')).to_contain_text("checkpoint \u00b7 mute")
+    box(page, mute).check()
+    expect(page.locator("#basis")).to_contain_text("The engine of evaluate-mute is started first.")
+    page.get_by_label("Limit").fill("2")
+    page.get_by_role("button", name="Run Evaluation").click()
+    page.wait_for_url(re.compile(r"/evaluations/\d+$"))
+    expect(page.get_by_role("heading", name="Starting the engine")).to_be_visible(timeout=30_000)
+    expect(page.locator("#state .status")).to_have_text("starting")
+    visitor = visit()
+    engines = visitor.go("/operations").get_by_role("region", name="Engines")
+    expect(engines.get_by_role("listitem").filter(has_text="evaluate-mute")).to_contain_text("starting")
+    assert visitor.violations() == []
+    page.get_by_role("link", name="What it says").click()
+    expect(page.get_by_role("log", name="What the engine says")).to_contain_text("hm", timeout=30_000)
+    page.goto(f"{stack.url}{EVALUATE}?source=trained")
+    expect(card.locator(".status")).to_have_text("starting")
+
+
 def test_a_model_that_comes_up_shows_so(visit: Visit, stack: RunningStack, models: list[Model]) -> None:
     page = visit().go(f"{EVALUATE}?source=running")
     away = box(page, models[2])
@@ -292,6 +318,12 @@ def test_what_an_estimate_says(visit: Visit, models: list[Model]) -> None:
     assert (both["calls"], both["tokens"], both["seconds"]) == (200, 30_000, None)
     assert any("until B has been called once" in sentence for sentence in both["said"])
     assert any("waits until B is running" in sentence for sentence in both["said"])
+    # An engine that is not up is started first.
+    engine = {"name": "vllm", "checkpoint": "/models/b"}
+    assert any(
+        "The engine of B is started first" in sentence
+        for sentence in estimate(basis, [{**b, "status": "stopped", "engine": engine}])["said"]
+    )
     # A rate limit takes longer than the latency would.
     slow = estimate({**basis, "earlier": [{**earlier, "model": "b"}]}, [b])
     assert slow["seconds"] == 100

@@ -121,6 +121,116 @@ def test_one_at_work_is_not_deleted_and_its_history_leads_on(visit: Visit, stack
     expect(page.get_by_label("Limit")).to_have_value("8")
 
 
+def test_a_checkpoint_is_added_started_and_stopped(visit: Visit, stack: RunningStack) -> None:
+    """The form asks for what the source needs, with errors at its fields; the page shows what the engine says."""
+    checkpoint = stack.data / "checkpoint"
+    checkpoint.mkdir(exist_ok=True)
+    visitor = visit()
+    visitor.expected.append("422")
+    page = visitor.go("/models")
+    page.get_by_role("button", name="Add a model").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Checkpoint", exact=True)).to_be_hidden()
+    dialog.locator(".sources label", has_text="Trained").click()
+    expect(dialog.get_by_label("Address")).to_be_hidden()
+    dialog.get_by_label("Engine", exact=True).select_option("vllm")
+    expect(dialog.get_by_text("Not on the launcher\u2019s machine yet")).to_be_visible()
+    dialog.get_by_label("Engine", exact=True).select_option("sample")
+    dialog.get_by_label("Checkpoint").fill("models/../relative")
+    dialog.get_by_label("Checkpoint").fill("~/relative")
+    dialog.get_by_label("Tags").fill("night, math")
+    expect(dialog.get_by_label("Name", exact=True)).to_have_value("relative")
+    dialog.get_by_role("button", name="Add model").click()
+    wrong = dialog.locator('[data-error="engine.checkpoint"]')
+    expect(wrong).to_contain_text("must be an absolute path")
+    expect(dialog.get_by_label("Checkpoint")).to_be_focused()
+    assert visitor.violations() == []
+    dialog.get_by_label("Checkpoint").fill(str(checkpoint))
+    dialog.get_by_label("Name", exact=True).fill("of the night")
+    dialog.get_by_role("button", name="Add model").click()
+    page.wait_for_url(re.compile(r"/models/m\w+$"))
+    made = stack.client.models.get(page.url.rpartition("/")[2])
+    assert made.engine
+    assert (made.source, made.engine.name, made.engine.checkpoint, made.tags) == (
+        "trained",
+        "sample",
+        str(checkpoint),
+        ["night", "math"],
+    )
+    status = page.locator('#model [data-field="status"]')
+    expect(status).to_have_text("stopped")
+    expect(page.get_by_text("The engine has said nothing yet.")).to_be_visible()
+    page.get_by_role("button", name="Start").click()
+    expect(status).to_have_text("running", timeout=30_000)
+    log = page.get_by_role("log", name="What the engine says")
+    expect(log.get_by_text("Sample endpoint")).to_have_count(1)
+    page.reload()
+    expect(log.get_by_text("Sample endpoint")).to_have_count(1)
+    assert visitor.violations() == []
+    page.get_by_role("button", name="Stop").click()
+    expect(status).to_have_text("stopped", timeout=30_000)
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete model").click()
+    page.wait_for_url(re.compile(r"/models$"))
+
+
+def test_it_is_published_withdrawn_and_found_by_its_tags(visit: Visit, stack: RunningStack, model: Model) -> None:
+    stack.client.models.update(model.id, tags=["nightly"], owner="Research", timeout_s=77)
+    visitor = visit()
+    page = visitor.go("/models")
+    page.get_by_role("link", name="nightly 1").click()
+    page.wait_for_url(re.compile(r"\?tag=nightly$"))
+    expect(page.locator("#models tbody tr")).to_have_count(1)
+    row = page.locator(f'[data-model="{model.id}"]')
+    expect(row).to_contain_text("by Research")
+    row.get_by_role("button", name="Publish").click()
+    expect(row.get_by_text("Published", exact=True)).to_be_visible()
+    row.get_by_role("button", name="Withdraw").click()
+    expect(row.get_by_text("Withdrawn", exact=True)).to_be_visible()
+    page.reload()
+    expect(row).to_have_count(0)
+    page.get_by_label("Withdrawn too").check()
+    expect(row).to_be_visible()
+    page = visitor.go(f"/models/{model.id}")
+    page.get_by_text("Earlier settings").click()
+    expect(page.locator(".version-list li").first).to_contain_text("Timeout s 120.0 77.0")
+    assert visitor.violations() == []
+    page = visit(script=False).go(f"/models/{model.id}")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.get_by_text("Published", exact=True)).to_be_visible()
+    visitor.go("/models")
+    page.goto(f"{stack.url}/models")
+
+
+def test_one_that_is_deleted_elsewhere_is_asked_for_no_more(visit: Visit, stack: RunningStack) -> None:
+    model = stack.add_model("goes", model="sample-80")
+    visitor = visit()
+    visitor.expected.append("404")
+    page = visitor.go(f"/models/{model.id}")
+    stack.client.models.delete(model.id)
+    expect(page.get_by_text("This model was deleted.")).to_be_visible()
+    assert sum("404" in error for error in visitor.errors) == 1
+
+
+def test_each_line_of_an_engine_is_shown_once(visit: Visit, stack: RunningStack) -> None:
+    """What is kept and what events tell overlap, by how much depends on when each came."""
+    page = visit().go("/models")
+    script = page.locator("script[src$='/models.js']").get_attribute("src") or ""
+
+    def joined(kept: str, told: str) -> str:
+        lines = [[{"text": text} for text in texts] for texts in (kept, told)]
+        found = page.evaluate(
+            "async ([script, ...lines]) => (await import(script)).joined(...lines)",
+            [script.replace("models.js", "engine_log.js"), *lines],
+        )
+        return "".join(line["text"] for line in found)
+
+    assert joined("abc", "") == joined("", "abc") == joined("abc", "bc") == joined("abc", "abc") == "abc"
+    assert joined("abc", "cde") == "abcde"
+    assert joined("aaa", "aab") == "aaab"
+    assert joined("abc", "de") == "abcde"
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 def test_they_are_accessible(visit: Visit, stack: RunningStack, model: Model, width: int, dark: bool) -> None:

@@ -266,7 +266,7 @@ document.getElementById("clear")?.addEventListener("click", () => {
 });
 if (document.getElementById("model-dialog")) {
   const open = modelForm({ done: (models) => models.toReversed().forEach(added) });
-  const find = serverFinder(({ base_url, models: serves }) => open({ source: "running", base_url, serves }));
+  const find = serverFinder((found) => open({ source: "running", base_url: found.base_url, found }));
   for (const button of document.querySelectorAll("[data-add]")) {
     button.addEventListener("click", () => open({ source: button.dataset.add || source() }));
   }

@@ -13,12 +13,12 @@ const MAY_BE_NULL = new Set(["requests_per_minute"]);
 const WHOLE = ["engine", "price"];
 
 /** Fields of the page alone. */
-const OWN = new Set(["way", "models"]);
+const OWN = new Set(["way", "models", "all"]);
 
 /** Texts that may be none. */
 const NAMES = new Set(["owner", "api_key_env"]);
 
-const NOTHING_FOUND = { chosen: () => [], show() {}, forget() {} };
+const ALONE = { count: () => 1, forget() {} };
 
 /** An error of a list or an object stands at its field: `engine.args.0` at that of `engine.args`, `tags.2` at that of `tags`. */
 const fieldOf = (form) => (loc) => {
@@ -27,7 +27,7 @@ const fieldOf = (form) => (loc) => {
 };
 
 /**
- * Open with the returned function, which may set fields: `open({ source: "trained" })`, and what an endpoint is known to serve in `serves`.
+ * Open with the returned function, which may set fields: `open({ source: "trained" })`, and in `found` a server that was found.
  *
  * `done(models)` comes once the dialog is closed, with what was registered or changed; `path` is that of the model which is changed.
  */
@@ -41,7 +41,7 @@ export function modelForm({ done, path = null }) {
   const source = () => (changes ? form.dataset.source : form.elements.source.value);
   const way = () => (changes ? form.dataset.way : form.elements.way.value);
   const engines = enginesIn(form);
-  const serves = changes ? NOTHING_FOUND : servesIn(form, { changed: adapt, wrong });
+  const serves = changes ? ALONE : servesIn(form, adapt);
   let attempt = null;
   let named = changes; // by the person, not by us
 
@@ -49,9 +49,11 @@ export function modelForm({ done, path = null }) {
     showErrors(form, place, error, fieldOf(form));
   }
 
+  /** Whether several models are added in one step. */
+  const severalOf = () => way() === "address" && serves.count() !== 1;
+
   function adapt() {
-    const { length } = serves.chosen();
-    const many = length > 1 && way() === "address";
+    const many = severalOf();
     for (const part of parts) {
       const { sources, ways, single } = part.dataset;
       part.hidden = !(
@@ -61,7 +63,9 @@ export function modelForm({ done, path = null }) {
       );
     }
     if (way() === "engine") engines.ask();
-    if (!changes) button.textContent = many ? `Add ${count(length)} models` : "Add model";
+    if (changes) return;
+    const number = serves.count();
+    button.textContent = many ? `Add ${number === null ? "all its" : count(number)} models` : "Add model";
   }
 
   /** The first way that goes with the source. */
@@ -86,8 +90,7 @@ export function modelForm({ done, path = null }) {
     try {
       clearErrors(form, place);
       const body = bodyOf(form, changes);
-      const several = way() === "address" ? serves.chosen() : [];
-      if (several.length > 1) body.models = several;
+      if (severalOf() && serves.names()) body.models = serves.names();
       const text = JSON.stringify(body);
       if (attempt?.text !== text) attempt = { text, key: crypto.randomUUID() };
       const models = await send(body, attempt.key);
@@ -104,7 +107,10 @@ export function modelForm({ done, path = null }) {
   async function send(body, key) {
     if (changes) return [await call("PATCH", path, { body })];
     const options = { body, headers: { "Idempotency-Key": key } };
-    if (body.models) return (await call("POST", "/models/endpoint", options)).models;
+    if (severalOf()) {
+      const { registered, present } = await call("POST", "/models/endpoint", options);
+      return [...registered, ...present];
+    }
     return [await call("POST", "/models", options)];
   }
 
@@ -117,12 +123,13 @@ export function modelForm({ done, path = null }) {
   }
 
   if (changes) adapt();
-  return ({ serves: found, ...values } = {}) => {
+  return ({ found, ...values } = {}) => {
     clearErrors(form, place);
     for (const [name, value] of Object.entries(values)) form.elements[name].value = value;
     if (!changes) {
       choose();
       if (found) serves.show(found);
+      else serves.forget();
       adapt();
     }
     dialog.showModal();
@@ -140,7 +147,7 @@ export function bodyOf(form, changes) {
       body[name] ??= {};
       const value = input.name === "engine.args" ? linesOf(input.value) : valueOf(input);
       if (value !== "" && value !== null) body[name][inner] = value;
-      if (isChanged(input)) whole.add(name);
+      if (changes && isChanged(input)) whole.add(name);
       continue;
     }
     if (changes && !isChanged(input)) continue;

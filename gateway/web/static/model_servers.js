@@ -3,7 +3,7 @@ import { post } from "./api.js";
 import { byId, el } from "./dom.js";
 import { clip } from "./format.js";
 
-/** Open with the returned function; `choose(server)` is called with `{base_url, models}` of one that is to be added. */
+/** Open with the returned function; `choose(server)` is called with one of `POST /v1/models/discover` that is to be added. */
 export function serverFinder(choose) {
   const dialog = byId("servers-dialog");
   const said = byId("servers-said");
@@ -11,19 +11,27 @@ export function serverFinder(choose) {
   const again = byId("servers-again");
 
   function row(server) {
-    const button = el("button", { type: "button", class: "primary" }, "Add");
+    const { models, registered, needs_key: needsKey } = server;
+    const fresh = models.filter((name) => !registered.includes(name));
+    const button = el("button", { type: "button", class: "primary" }, "Add", el("span", { class: "visually-hidden" }, ` ${server.server}`));
     button.addEventListener("click", () => {
       dialog.close();
       choose(server);
     });
-    const names = server.models.map((name) => clip(name, 80));
     return el(
       "li",
       {},
       el("div", {}, el("strong", {}, server.server), " ", el("code", {}, server.base_url)),
-      el("bdi", { class: "hint" }, names.length ? clip(names.join(", "), 300) : "It lists no models."),
-      button,
+      el("bdi", { class: "hint" }, servesIn(server)),
+      fresh.length || needsKey || models.length === 0 ? button : null,
     );
+  }
+
+  function servesIn({ models, registered, needs_key: needsKey }) {
+    if (needsKey) return "It asks for a key before it says what it serves.";
+    if (models.length === 0) return "It lists no models.";
+    const names = models.map((name) => (registered.includes(name) ? `${clip(name, 80)} (added)` : clip(name, 80)));
+    return clip(names.join(", "), 300);
   }
 
   async function look() {
@@ -31,9 +39,9 @@ export function serverFinder(choose) {
     list.replaceChildren();
     said.textContent = "Looking\u2026";
     try {
-      const { servers } = await post("/models/discover", {});
-      list.replaceChildren(...servers.map(row));
-      said.textContent = servers.length ? "" : "None answers at its usual port. One at another port is added by its address.";
+      const { items } = await post("/models/discover");
+      list.replaceChildren(...items.map(row));
+      said.textContent = items.length ? "" : "None answers at its usual port. One at another port is added by its address.";
     } catch (error) {
       said.textContent = error.message;
     } finally {

@@ -1,16 +1,13 @@
-// What an endpoint serves, to be chosen from in the form instead of typed: several models are then registered in one step.
-import { post } from "./api.js";
+// Several models of one endpoint, added in one step: all that it lists, or those that are chosen of a server that was found.
 import { byId, el } from "./dom.js";
-import { clip, count } from "./format.js";
+import { clip } from "./format.js";
 
-/** `changed` is called when what is chosen has changed, `wrong(error)` when the endpoint cannot be asked. */
-export function servesIn(form, { changed, wrong }) {
+/** `changed` is called when what is chosen has changed. */
+export function servesIn(form, changed) {
   const part = byId("serves");
   const list = byId("serves-list");
-  const said = byId("find-said");
-  const button = byId("find");
+  const { all } = form.elements;
 
-  /** The names that are chosen; none where nothing was looked for. */
   const chosen = () => [...list.querySelectorAll("input:checked")].map(({ value }) => value);
 
   /** One alone is the form's own model, with a name that may be given to it. */
@@ -23,52 +20,39 @@ export function servesIn(form, { changed, wrong }) {
     changed();
   }
 
-  /** Offer these names. */
-  function show(names) {
-    part.hidden = names.length === 0;
+  /** Offer the models of a server that was found, all of them chosen that are new. */
+  function show({ models, registered }) {
+    const fresh = models.filter((name) => !registered.includes(name));
+    part.hidden = fresh.length === 0;
+    all.closest("label").hidden = fresh.length > 0;
     list.replaceChildren(
-      ...names.map((name) =>
-        el(
-          "label",
-          { class: "check" },
-          el("input", { type: "checkbox", name: "models", value: name, checked: names.length === 1 }),
-          el("bdi", {}, clip(name, 120)),
-        ),
+      ...fresh.map((name) =>
+        el("label", { class: "check" }, el("input", { type: "checkbox", name: "models", value: name, checked: true }), el("bdi", {}, clip(name, 120))),
       ),
     );
     offered();
-    said.textContent = names.length ? `It serves ${count(names.length)} ${names.length === 1 ? "model" : "models"}.` : "It lists no models; name one below.";
   }
 
   function forget() {
     list.replaceChildren();
     part.hidden = true;
-    said.textContent = "";
+    all.closest("label").hidden = false;
   }
 
-  async function find() {
-    button.disabled = true;
-    said.textContent = "Asking\u2026";
-    try {
-      const body = { base_url: form.elements.base_url.value };
-      if (form.elements.api_key.value) body.api_key = form.elements.api_key.value;
-      const { models } = await post("/models/discover", body);
-      show(models);
-    } catch (error) {
-      forget();
-      changed();
-      wrong(error);
-    } finally {
-      button.disabled = false;
-    }
-  }
-
-  button.addEventListener("click", find);
   list.addEventListener("change", offered);
+  all.addEventListener("change", changed);
   form.elements.base_url.addEventListener("input", () => {
     if (list.childElementCount === 0) return;
     forget(); // they are another endpoint's
     changed();
   });
-  return { chosen, show, forget };
+
+  return {
+    show,
+    forget,
+    /** How many are to be added in one step: null where it is all that the endpoint lists, 1 where the form's own model is. */
+    count: () => (all.checked && part.hidden ? null : Math.max(1, chosen().length)),
+    /** Their names; null for all that the endpoint lists. */
+    names: () => (all.checked && part.hidden ? null : chosen()),
+  };
 }

@@ -43,5 +43,5 @@ if (add) {
     done: (models) => location.assign(models.length === 1 ? `/models/${encodeURIComponent(models[0].id)}` : "/models"),
   });
   add.addEventListener("click", () => open());
-  byId("discover").addEventListener("click", serverFinder(({ base_url, models: serves }) => open({ source: "running", base_url, serves })));
+  byId("discover").addEventListener("click", serverFinder((found) => open({ source: "running", base_url: found.base_url, found })));
 }
