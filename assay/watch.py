@@ -77,6 +77,12 @@ class Tally:
         return "" if self.accuracy is None else f"{percent(self.accuracy)} correct"
 
 
+def is_said(tally: Tally, event: EventOut) -> bool:
+    """Whether a line of the log is shown beside the progress: a warning, an error, and what one that is queued waits for."""
+    waits = tally.status is Status.QUEUED and event.type == "assay.evaluation.log"
+    return waits or event.data.get("level") in ("warning", "error")
+
+
 class Board(Protocol):
     """Shows tallies."""
 
@@ -91,7 +97,7 @@ class Board(Protocol):
 
 
 class Bars:
-    """One bar a model; warnings and errors of the log scroll above them."""
+    """One bar a model; warnings and errors of the log, and what is waited for, scroll above them."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -127,12 +133,12 @@ class Bars:
         if bar is None:
             bar = self._bars[tally.number] = self._progress.add_task(tally.name, total=tally.total, **fields)
         self._progress.update(bar, completed=tally.done, total=tally.total, **fields)
-        if event.data.get("level") in ("warning", "error"):
+        if is_said(tally, event):
             self._progress.console.print(Text(log_line(event)))
 
 
 class Lines:
-    """A line at each change of status, at each step of progress, and for each warning and error."""
+    """A line at each change of status, at each step of progress, and for each warning, each error and what is waited for."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -158,7 +164,7 @@ class Lines:
         elif kind in _STATUS_OF:
             self._steps.pop(tally.number, None)
             self._write(tally, tally.status.value)
-        elif kind == "scored" or event.data.get("level") in ("warning", "error"):
+        elif kind == "scored" or is_said(tally, event):
             self._write(tally, plain(str(event.data.get("message", ""))))
 
     def _write(self, tally: Tally, message: str) -> None:

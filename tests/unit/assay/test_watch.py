@@ -28,7 +28,10 @@ def other(cursor: int, kind: str, **data: Any) -> EventOut:
 
 
 EVENTS = [
+    other(-1, "queued"),
+    other(0, "log", level="info", message="Starting the engine of model alpha: loading, 2 s"),
     other(1, "started"),
+    other(1, "log", level="info", message="Submission generated"),
     *(progress(1 + done, done, done // 2) for done in range(1, 41)),
     other(50, "log", level="warning", message="429, waiting\x1b[2J"),
     other(51, "scored", message="accuracy=50.00% correct=20/40"),
@@ -63,6 +66,8 @@ def test_lines_are_few_and_plain() -> None:
     assert len(steps) == 10
     assert steps[0] == "#1 alpha  Processing: 4/40 (10%)  8.0 items/s  50.00% correct"
     assert [line.removeprefix("#1 alpha  ") for line in lines if line not in steps] == [
+        "queued",
+        "Starting the engine of model alpha: loading, 2 s",
         "running",
         "429, waiting�[2J",
         "accuracy=50.00% correct=20/40",
@@ -75,6 +80,8 @@ def test_bars_end_full_and_say_the_accuracy() -> None:
     assert "40/40" in text
     assert "50.00% correct" in text
     assert "429, waiting�[2J" in text
+    assert "Starting the engine of model alpha: loading, 2 s" in text
+    assert "Submission" not in text
 
 
 def test_bars_are_for_terminals_only() -> None:
