@@ -104,7 +104,8 @@ async def build() -> FastStream:
 
     @app.on_shutdown
     async def stop() -> None:
-        await states.stop()
+        for mirror in (states, *said_of_engines):
+            await mirror.stop()
         await service.stop_background()
         await store.release()
         client.close()

@@ -293,6 +293,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     yield stack
     assert stack.down()
     assert members.members(stack.data) == []
+    # The supervisor says so of a part that did not end in the time that it has for it.
+    assert "killing " not in (stack.data / "logs" / "supervisord.log").read_text()
 
 
 def test_one_process_a_replica_shows_its_module(whole: Stack) -> None:
