@@ -88,7 +88,8 @@ def earlier(rows: Iterable[Document]) -> list[dict[str, Any]]:
 
 
 def _tokens_of_a_call(tokens: Document, calls: int) -> dict[str, float] | None:
+    """None where nothing was counted; every prompt has tokens, so without any an endpoint gave totals alone."""
     counted = calls - tokens.get("unreported", 0)
-    if counted <= 0 or not tokens.get("total"):
+    if counted <= 0 or not tokens.get("prompt"):
         return None
     return {part: tokens[part] / counted for part in ("prompt", "completion")}

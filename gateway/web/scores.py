@@ -139,9 +139,7 @@ def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     counted = f"{texts.count(tokens.get('prompt'))} in, {texts.count(tokens.get('completion'))} out{missing}"
     found.append(("Tokens", texts.count(tokens.get("total")), counted))
     if metrics.get("cost") is not None:
-        found.append(
-            ("Cost", texts.dollars(metrics["cost"]), "of the model's tokens, at its price when this was started")
-        )
+        found.append(("Cost", texts.dollars(metrics["cost"]), "at the model's price when it was started"))
     if judge := metrics.get("judge"):
         found.append(
             (
@@ -151,7 +149,9 @@ def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             )
         )
         if metrics.get("judge_cost") is not None:
-            found.append(("Judge's cost", texts.dollars(metrics["judge_cost"]), "at its price when this was started"))
+            found.append(
+                ("Judge's cost", texts.dollars(metrics["judge_cost"]), "at the judge's price when it was started")
+            )
         if judge["unread"]:
             found.append(
                 ("Not judged", texts.count(judge["unread"]), "answers of which no verdict could be read; they count 0")

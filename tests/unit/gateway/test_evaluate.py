@@ -64,6 +64,8 @@ def test_the_newest_measured_evaluation_counts() -> None:
     assert [entry["number"] for entry in found] == [3, 1]
     assert (found[0]["tokens"], found[0]["latency_ms"]) == ({"prompt": 100, "completion": 10}, 200.0)
     assert (found[0]["judge"], found[0]["judge_tokens"]) == ("j", {"prompt": 200, "completion": 3})
+    (totals_alone,) = earlier([row(5, called=10, tokens={"prompt": 0, "completion": 0, "total": 990, "unreported": 0})])
+    assert totals_alone["tokens"] is None
     assert [found[1][name] for name in ("tokens", "judge", "judge_tokens", "latency_ms")] == [None] * 4
 
 
