@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from shared.api import Evaluation
-from tests.pages.visitor import Visitor
+from tests.pages.visitor import Visitor, in_each_look
 from tests.running import RunningStack
 
 Visit = Callable[..., Visitor]
@@ -129,8 +129,7 @@ def test_a_model_that_has_used_up_its_evaluations_cannot_be_chosen(
     expect(other.locator(".choice-spent")).to_be_hidden()
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@in_each_look
 def test_they_are_accessible(visit: Visit, contest: list[Evaluation], width: int, dark: bool) -> None:
     visitor = visit(width=width, dark=dark)
     for tab in ("phases", "leaderboard", "evaluate"):

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from shared.api import Evaluation
-from tests.pages.visitor import Visitor
+from tests.pages.visitor import Visitor, in_each_look
 from tests.running import RunningStack
 
 Visit = Callable[..., Visitor]
@@ -60,8 +60,7 @@ def test_what_differs_is_counted_listed_and_opened(visit: Visit, stack: RunningS
     expect(page.locator("main")).to_contain_text(row[1].output)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@in_each_look
 def test_it_is_accessible_and_fits(visit: Visit, pair: list[Evaluation], width: int, dark: bool) -> None:
     visitor = visit(width=width, dark=dark)
     page = visitor.go(f"/compare?evaluations={pair[0].number},{pair[1].number}")

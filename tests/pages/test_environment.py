@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from shared.api import Evaluation
-from tests.pages.visitor import Visitor
+from tests.pages.visitor import Visitor, in_each_look
 from tests.running import WORD_PROBLEMS, RunningStack
 
 Visit = Callable[..., Visitor]
@@ -212,8 +212,7 @@ def test_on_a_phone_the_tab_that_is_shown_is_in_sight(visit: Visit, stack: Runni
     expect(page.locator(".tabs [aria-current]")).to_be_in_viewport(ratio=0.99)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@in_each_look
 @pytest.mark.parametrize("tab", ["", "/phases", "/leaderboard?phase=dev", "/evaluations"])
 def test_every_tab_is_accessible(visit: Visit, ranked: list[Evaluation], tab: str, width: int, dark: bool) -> None:
     visitor = visit(width=width, dark=dark)

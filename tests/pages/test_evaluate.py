@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from deploy.embedded.ports import free
 from shared.api import Model
-from tests.pages.visitor import Visitor
+from tests.pages.visitor import Visitor, in_each_look
 from tests.running import RunningStack
 
 Visit = Callable[..., Visitor]
@@ -264,8 +264,7 @@ def test_a_model_that_is_registered_elsewhere_joins(visit: Visit, stack: Running
     expect(page.locator("#chosen")).to_have_text("2 models chosen")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@in_each_look
 def test_it_is_accessible(visit: Visit, models: list[Model], width: int, dark: bool) -> None:
     visitor = visit(width=width, dark=dark)
     for source in ("running", "platform", "huggingface"):

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 
 from shared.api import Evaluation, Model
 from tests.pages.logs import add_failed, add_long_log, said, shown
-from tests.pages.visitor import Visitor
+from tests.pages.visitor import Visitor, in_each_look
 from tests.running import EndpointProcess, RunningStack
 
 Visit = Callable[..., Visitor]
@@ -235,8 +235,7 @@ def test_without_a_script_the_last_lines_are_there(stack: RunningStack, visit: V
     expect(page.get_by_role("link", name="Show newer ones")).to_be_visible()
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@in_each_look
 def test_the_log_is_accessible(stack: RunningStack, visit: Visit, model: Model, width: int, dark: bool) -> None:
     (evaluation,) = stack.wait([start(stack, model, limit=4)])
     visitor = visit(width=width, dark=dark)

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.pages.visitor import Visitor
+from tests.pages.visitor import Visitor, in_each_look
 from tests.running import RunningStack
 
 Visit = Callable[..., Visitor]
@@ -52,8 +51,7 @@ def test_filters_are_links_and_say_when_nothing_is_left(stack: RunningStack, vis
     expect(page.locator("tbody tr").first).to_be_visible()
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@in_each_look
 def test_the_list_is_accessible(stack: RunningStack, visit: Visit, width: int, dark: bool) -> None:
     stack.push_sample_environment()
     stack.wait(stack.evaluate("word-problems", [stack.add_model("seen", model="sample-60")], limit=4))

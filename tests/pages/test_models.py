@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from assay import NotFound
 from deploy.embedded.ports import free
 from shared.api import Model
-from tests.pages.visitor import Visitor
+from tests.pages.visitor import Visitor, in_each_look
 from tests.running import RunningStack
 
 Visit = Callable[..., Visitor]
@@ -231,8 +231,7 @@ def test_each_line_of_an_engine_is_shown_once(visit: Visit, stack: RunningStack)
     assert joined("abc", "de") == "abcde"
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@in_each_look
 def test_they_are_accessible(visit: Visit, stack: RunningStack, model: Model, width: int, dark: bool) -> None:
     (port,) = free(1)
     away = stack.client.models.add("away", base_url=f"http://127.0.0.1:{port}/v1", model="gone")

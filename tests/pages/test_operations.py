@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import nats
-import pytest
 from playwright.sync_api import expect
 
 from shared import subjects
-from tests.pages.visitor import Visitor
+from tests.pages.visitor import Visitor, in_each_look
 from tests.running import RunningStack
 
 Visit = Callable[..., Visitor]
@@ -57,8 +56,7 @@ def test_numbers_move_without_a_reload_and_nothing_shifts(visit: Visit, stack: R
     assert visitor.violations() == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@in_each_look
 def test_it_is_accessible_and_fits(visit: Visit, width: int, dark: bool) -> None:
     visitor = visit(width=width, dark=dark)
     page = visitor.go("/operations")

@@ -2,8 +2,20 @@
 
 import re
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request
+
+in_each_look = pytest.mark.parametrize(
+    ("width", "dark"),
+    [
+        pytest.param(1440, False, id="1440-light"),
+        pytest.param(390, True, id="390-dark"),
+        pytest.param(1440, True, id="1440-dark", marks=pytest.mark.large),
+        pytest.param(390, False, id="390-light", marks=pytest.mark.large),
+    ],
+)
+"""Both widths and both themes, and in `make test-large` each width in each theme: axe takes most of the time of tests of pages."""
 
 
 class Visitor:
