@@ -60,6 +60,10 @@ def concurrency_of(given: str | None) -> int | str | None:
         raise typer.BadParameter("must be a whole number or auto", param_hint="--max-concurrency") from None
 
 
+def _status(model: Model) -> str:
+    return f"{model.status.value}, withdrawn" if model.withdrawn_at else model.status.value
+
+
 def _at_once(model: Model) -> str:
     """`40 (auto)`, `16`, `12 of 16` after a cut."""
     limit = model.pacing.limit if model.pacing else None
@@ -251,7 +255,7 @@ def list_(
         found.document(models)
         return
     rows = [
-        (m.name, m.id, m.source.value, m.status.value, number(m.latency_ms), m.model, _where(m), _at_once(m))
+        (m.name, m.id, m.source.value, _status(m), number(m.latency_ms), m.model, _where(m), _at_once(m))
         for m in models
     ]
     columns = ("Model", "Id", "Source", "Status", ">Latency ms", "Its name there", "Endpoint", ">At once")

@@ -65,7 +65,7 @@ def check(
     if found.json:
         found.document({"valid": True, "models": names})
     else:
-        said = f"{path.name} is right: {len(names)} models: {', '.join(names)}"
+        said = f"{path.name} is right: {len(names)} model{'s' * (len(names) != 1)}: {', '.join(names)}"
         found.out.print(Text(plain(said)), soft_wrap=True)
 
 

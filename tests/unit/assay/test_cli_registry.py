@@ -24,6 +24,12 @@ def test_a_model_shows_its_owner_price_and_whether_it_is_offered() -> None:
         assert text in shown
 
 
+def test_a_list_with_those_that_were_withdrawn_says_which_they_are() -> None:
+    gateway = Gateway().on("GET /models", page(model(), model(id="m2", name="old", withdrawn_at=NOW)))
+    _, kept, withdrawn = run(gateway, "model", "list", "--withdrawn").stdout.splitlines()
+    assert ("withdrawn" in kept, "running, withdrawn" in withdrawn) == (False, True)
+
+
 def test_the_versions_of_a_models_settings_are_a_table_of_changes() -> None:
     changes = [{"name": "timeout_s", "before": 60, "after": 120}, {"name": "price", "before": None, "after": 1}]
     row = {"version": 2, "created_at": NOW, "settings": {}, "changes": changes}
@@ -42,7 +48,7 @@ def test_a_models_file_is_checked_without_a_gateway(tmp_path: Path) -> None:
     file = tmp_path / "models.yaml"
     file.write_text("models:\n  - {name: a, base_url: 'http://127.0.0.1:1/v1', model: m}\n")
     right = run(Gateway(), "model", "check", str(file))
-    assert (right.exit_code, right.stdout) == (0, "models.yaml is right: 1 models: a\n")
+    assert (right.exit_code, right.stdout) == (0, "models.yaml is right: 1 model: a\n")
     file.write_text("models:\n  - name: a\n    base_url: http://127.0.0.1:1/v1\n    modell: m\n")
     wrong = run(Gateway(), "model", "check", str(file))
     assert wrong.exit_code == 1
