@@ -217,6 +217,43 @@ def test_a_model_is_added_on_the_way(visit: Visit, stack: RunningStack, models: 
     assert model.source == "platform"
 
 
+def test_the_models_of_a_server_that_is_found_are_added_in_one_step(
+    visit: Visit, stack: RunningStack, models: list[Model]
+) -> None:
+    found = {
+        "server": "Ollama",
+        "base_url": stack.endpoint.base_url,
+        "models": ["sample-95", "sample-80", "sample-60"],
+        "registered": ["sample-95"],
+        "needs_key": False,
+    }
+    before = {model.id for model in stack.client.models.list()}
+    visitor = visit()
+    # What runs at the usual ports of the machine that tests run on is not theirs.
+    visitor.page.route("**/v1/models/discover", lambda route: route.fulfill(json={"items": [found], "next": None}))
+    page = visitor.go(f"{EVALUATE}?source=running")
+    page.get_by_role("button", name="Look for local servers").click()
+    servers = page.get_by_role("dialog", name="Local servers")
+    expect(servers).to_contain_text("sample-95 (added), sample-80, sample-60")
+    assert visitor.violations() == []
+    servers.get_by_role("button", name="Add Ollama").click()
+    form = page.get_by_role("dialog", name="Add a model")
+    expect(form.get_by_label("Address")).to_have_value(stack.endpoint.base_url)
+    expect(form.get_by_label("Its name at the endpoint")).to_be_hidden()
+    assert visitor.violations() == []
+    form.get_by_role("checkbox", name="sample-60").uncheck()
+    expect(form.get_by_label("Name", exact=True)).to_have_value("sample-80")
+    form.get_by_role("checkbox", name="sample-60").check()
+    with page.expect_request("**/v1/models/endpoint") as sent:
+        form.get_by_role("button", name="Add 2 models").click()
+    body = sent.value.post_data_json
+    assert body
+    assert (body["models"], "name" in body, "model" in body) == (["sample-80", "sample-60"], False, False)
+    expect(form).to_be_hidden()
+    models += [model for model in stack.client.models.list() if model.id not in before]
+    expect(page.locator("#chosen")).to_have_text("2 models chosen")
+
+
 def test_a_stopped_model_may_be_chosen_and_its_evaluation_says_that_it_starts(
     visit: Visit, stack: RunningStack, models: list[Model]
 ) -> None:
