@@ -136,8 +136,10 @@ class Platform:
         known: dict[str, Any] = {"name": model.name, "source": ModelSource.PLATFORM.value}
         document = await self._documents.find_one(known, sort=[("kept_in_file", -1), ("created_at", -1)])
         if document is None:
-            await self._models.create(fields, await self._new_id(model.name))
-            return True
+            model_id, document = await self._place(model.name)
+            if document is None:
+                await self._models.create(fields, model_id)
+                return True
         changes = {name: value for name, value in fields.items() if document.get(name) != value}
         if not _is_offered(document):
             changes |= _offered()
@@ -145,12 +147,16 @@ class Platform:
             await self._models.update(document["_id"], changes)
         return bool(changes)
 
-    async def _new_id(self, name: str) -> str:
-        """The same for all orchestrators that read the file at the same time."""
+    async def _place(self, name: str) -> tuple[str, Document | None]:
+        """The id of a model that the file names: the same for all orchestrators that read it at the same time. With the model itself, where
+        another of them has made it meanwhile."""
         place = 0
-        while await self._documents.find_one({"_id": derived_id("m", f"models file\n{name}", place)}, {"_id": 1}):
+        while True:
+            model_id = derived_id("m", f"models file\n{name}", place)
+            document = await self._documents.find_one({"_id": model_id})
+            if document is None or (document["name"] == name and document.get("kept_in_file")):
+                return model_id, document
             place += 1
-        return derived_id("m", f"models file\n{name}", place)
 
     def _complain(self, message: str) -> None:
         """Once: it is looked at again and again."""

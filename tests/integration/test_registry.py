@@ -241,9 +241,10 @@ async def test_two_orchestrators_that_read_the_file_at_once_make_one_model_of_ea
     file: File, platform: Platform, models: Models, database: Database
 ) -> None:
     other = Platform(database, models, None, Networks(loopback=True), KEYS)
-    file.path.write_text("models:\n" + entry("one") + entry("two"))
+    names = [f"model-{number}" for number in range(20)]
+    file.path.write_text("models:\n" + "".join(map(entry, names)))
     await asyncio.gather(platform.look(file.path), other.look(file.path))
-    assert await database["models"].count_documents({}) == 2
+    assert sorted([model["name"] async for model in database["models"].find()]) == sorted(names)
 
 
 async def test_the_deployments_token_stays_with_the_router(models: Models) -> None:
