@@ -33,6 +33,7 @@ def test_a_checkpoint_becomes_a_completed_evaluation(
     assert any(line.startswith(f"Starting the engine of model {model.name}: ") for line in engine_stack.told(done))
     log = "\n".join(engine_stack.client.models.log(model.id))
     assert (f"loading weights file {path}/model.safetensors" if path.is_dir() else f"loading model '{path}'") in log
+    assert not re.search(r"POST|Request received| slot ", log), "requests leave lines"
     assert engine_stack.engines(path)
     engine_stack.stop_engine(model, path)
 
