@@ -30,7 +30,7 @@ test-large: $(STAMP) ## what takes minutes: every kill point, outages, a full di
 	@$(BIN)/python -m tests.pages.chromium
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m large
 
-test-engines: $(STAMP) $(ENGINES)/.installed ## real inference engines, on tiny models and a Hub made here (PyTorch: about 1 GB in ~/.cache/assay/engines)
+test-engines: $(STAMP) $(ENGINES)/.installed ## real inference engines, on tiny models and a Hub made here (PyTorch: about 1.4 GB in ~/.cache/assay/engines)
 	@$(BIN)/python -m pytest tests/engines -m engines
 
 lint: style types ## lint, format and type checks
