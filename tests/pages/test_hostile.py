@@ -45,9 +45,10 @@ def attacked(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> I
             stack.client.models.add(name, base_url=puppet.base_url, model="hostile", max_attempts=1)
             for name in (hostile.NAME, f"{hostile.WIDE['word'][:160]}{hostile.UNSEEN['override']}")
         ]
-        # One that refuses all it is asked, with a hostile text, to be told in its status and in the log.
+        # One that refuses all it is asked, with a hostile text, to be told in its status and in the log; it is not waited for.
         models.append(stack.client.models.add(hostile.MARKUP["script"], base_url=puppet.base_url, model="</script>"))
-        ended = stack.wait(stack.evaluate(hostile.SLUG, models, params={"stop": [hostile.MARKUP["data"]]}))
+        params = {"stop": [hostile.MARKUP["data"]]}
+        ended = stack.wait(stack.evaluate(hostile.SLUG, models, params=params, unreachable_wait_s=0))
         assert [evaluation.status for evaluation in ended] == ["completed"] * 3
         yield Seed(hostile.SLUG, ended[0].number, ended[1].number, models[0].id)
 
