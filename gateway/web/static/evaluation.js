@@ -51,6 +51,7 @@ function watch() {
 async function check() {
   const found = await get(`/evaluations/${root.dataset.id}`).catch(() => null);
   if (found && (found.status !== root.dataset.status || String(found.round) !== root.dataset.round)) refresh();
+  else if ("waits" in root.dataset) showWaiting();
 }
 
 async function act(form) {
