@@ -57,3 +57,17 @@ def dollars(amount: float | None) -> str:
         return "\u2014"
     places = 2 if amount >= 1 or amount == 0 else min(10, 1 - math.floor(math.log10(amount)))
     return f"${amount:,.{max(places, 2)}f}"
+
+
+def setting(value: Any) -> str:
+    """A setting's value in a line: `none`, `yes`, `0.5`, `input 0.5, output 1`."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{name} {setting(one)}" for name, one in value.items() if one is not None) or "none"
+        case list():
+            return ", ".join(map(setting, value)) or "none"
+    return f"{value:,.10g}" if isinstance(value, int | float) else str(value)

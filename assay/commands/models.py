@@ -15,6 +15,7 @@ from assay.render import NONE, facts, moment, number, plain, short, table
 from assay.session import FAILED, Json, session
 from shared.api import Model, Price, SettingChange
 from shared.contracts import ModelSource, ModelStatus
+from shared.texts import setting
 
 app = typer.Typer(no_args_is_help=True, help="Models: what is evaluated.", rich_markup_mode=None)
 
@@ -291,8 +292,7 @@ def versions(ctx: typer.Context, model: str, as_json: Json = False) -> None:
 
 
 def _change(change: SettingChange) -> str:
-    before, after = (NONE if value is None else value for value in (change.before, change.after))
-    return f"{change.name}: {before} to {after}"
+    return f"{change.name}: {setting(change.before)} to {setting(change.after)}"
 
 
 @app.command()

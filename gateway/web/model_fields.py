@@ -1,12 +1,11 @@
 """A model's settings as pages show and ask for them."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from shared.api import Model, ModelCreate, Price
 from shared.contracts import ModelSource, ModelStatus
-from shared.texts import plain
+from shared.texts import plain, setting
 
 SOURCES = {
     ModelSource.RUNNING: "Running",
@@ -120,13 +119,6 @@ def price_of(model: Model) -> str:
     return ", ".join(f"{plain(dollars)} {which}" for which, dollars in known if dollars is not None)
 
 
-def said_of_setting(value: Any) -> str:
-    """A value of a version of the settings: an object as JSON; of a key only whether there is one."""
-    if value is None:
-        return "none"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 SHOWN: dict[str, Any] = {
     "sources": SOURCES,
     "sources_about": SOURCES_ABOUT,
@@ -135,6 +127,6 @@ SHOWN: dict[str, Any] = {
     "served_by": served_by,
     "said_of": said_of,
     "price_of": price_of,
-    "said_of_setting": said_of_setting,
+    "setting": setting,
 }
 """What `model_macros.html` and `model_form.html` need."""

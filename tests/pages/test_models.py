@@ -193,7 +193,7 @@ def test_it_is_published_withdrawn_and_found_by_its_tags(visit: Visit, stack: Ru
     expect(row).to_be_visible()
     page = visitor.go(f"/models/{model.id}")
     page.get_by_text("Earlier settings").click()
-    expect(page.locator(".version-list li").first).to_contain_text("Timeout s 120.0 77.0")
+    expect(page.locator(".version-list li").first).to_contain_text("Timeout s 120 77")
     assert visitor.violations() == []
     page = visit(script=False).go(f"/models/{model.id}")
     page.get_by_role("button", name="Publish").click()

@@ -31,10 +31,15 @@ def test_a_list_with_those_that_were_withdrawn_says_which_they_are() -> None:
 
 
 def test_the_versions_of_a_models_settings_are_a_table_of_changes() -> None:
-    changes = [{"name": "timeout_s", "before": 60, "after": 120}, {"name": "price", "before": None, "after": 1}]
+    changes = [
+        {"name": "timeout_s", "before": 60, "after": 120},
+        {"name": "price", "before": None, "after": {"input": 0.5, "output": 1}},
+    ]
     row = {"version": 2, "created_at": NOW, "settings": {}, "changes": changes}
     gateway = Gateway().on("GET /models", page(model())).on("GET /models/m1/versions", page(row))
-    assert "timeout_s: 60 to 120, price: - to 1" in run(gateway, "model", "versions", "alpha").stdout
+    assert (
+        "timeout_s: 60 to 120, price: none to input 0.5, output 1" in run(gateway, "model", "versions", "alpha").stdout
+    )
 
 
 def test_a_model_is_published_and_withdrawn_by_its_name() -> None:
