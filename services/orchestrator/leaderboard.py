@@ -5,7 +5,7 @@ On it stands of each model the one with the newest `listed_at`, so that one writ
 
 from typing import Any
 
-from pymongo import ReturnDocument
+from pymongo import DESCENDING, ReturnDocument
 
 from services.orchestrator.creation import find_evaluation
 from services.orchestrator.state import now
@@ -26,18 +26,19 @@ async def put_on(database: Database, evaluation_id: str) -> Document:
             f"evaluation #{number} ran on {evaluation['limit']} of the {items} items of phase {evaluation['phase']}; "
             f"only one of the whole phase can stand on {where}"
         )
-    at = now()
     changed = await database["evaluations"].find_one_and_update(
         {"_id": evaluation_id, "status": Status.COMPLETED},
-        {"$set": {"listed_at": at}},
+        {"$set": {"listed_at": now()}},
         return_document=ReturnDocument.AFTER,
     )
     if changed is None:
         raise Conflict(f"evaluation #{number} is {evaluation['status']}; only a completed one can stand on {where}")
-    await database["evaluations"].update_many(
-        {**_of_model(evaluation), "_id": {"$ne": evaluation_id}, "listed_at": {"$lt": at}},
-        {"$set": {"listed_at": None}},
-    )
+    # Of several at once it need not be the newest that comes last, but whoever comes last sees which is.
+    listed = {**_of_model(evaluation), "listed_at": {"$ne": None}}
+    newest = await database["evaluations"].find_one(listed, {"listed_at": 1}, sort=[("listed_at", DESCENDING)])
+    if newest is not None:
+        older = {**_of_model(evaluation), "listed_at": {"$lt": newest["listed_at"]}}
+        await database["evaluations"].update_many(older, {"$set": {"listed_at": None}})
     return changed
 
 

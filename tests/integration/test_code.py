@@ -126,6 +126,12 @@ async def test_an_environment_that_needs_a_sandbox_is_refused_where_none_works(t
     await workers.stop()
 
 
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs have their folders apart from those of scorers that work beside these tests."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
 def left() -> list[str]:
     """Folders of runs that are still there."""
     return [path.name for path in Path(tempfile.gettempdir()).glob("assay-scorer-*")]

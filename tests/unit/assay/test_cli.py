@@ -22,12 +22,6 @@ from tests.unit.assay.fakes import Session as Socket
 RUNNER = CliRunner(env={"ASSAY_URL": None, "ASSAY_API_KEY": None, "COLUMNS": "200"})
 
 
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions are made before the command's own environment is set."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-
 LOG = [event(1, "queued"), event(2, "started"), event(3, "completed")]
 
 
